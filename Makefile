@@ -1,0 +1,29 @@
+# Each target is a thin wrapper of the script of its name, which does the work on machines without make as well.
+# ARGS='...' hands arguments on: make test ARGS='-k memory'.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench format clean pin
+
+help:  ## print these targets
+	@scripts/help
+
+demo:  ## show what Crossfade does, on embedded stores
+	@scripts/demo $(ARGS)
+
+test:  ## run the whole test suite (ARGS go to pytest)
+	@scripts/test $(ARGS)
+
+check:  ## lint, format, types, imports and the wheel
+	@scripts/check
+
+bench:  ## measure (ARGS go to bench/run.py)
+	@scripts/bench $(ARGS)
+
+format:  ## format the code and mend what can be mended safely
+	@scripts/format
+
+clean:  ## delete .venv, builds and caches
+	@scripts/clean
+
+pin:  ## write constraints.txt anew with the newest versions
+	@scripts/pin

@@ -1,0 +1,102 @@
+"""Entities as SQLAlchemy tables: the one description from which DDL and statements are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeEngine
+
+from ...entity import Entity
+from ...query import Condition
+from ...shapes import Field
+from .conditions import predicate
+
+__all__ = ["Tables", "build_tables"]
+
+Tables = Mapping[str, sa.Table]
+
+
+def build_tables(
+    entities: Sequence[Entity],
+    kind: str,
+    type_of: Callable[[Field], TypeEngine[Any]],
+    literal: Callable[[Field, Any], Any],
+    **options: Any,
+) -> Tables:
+    """One table per entity, with key, unique sets, references and indexes; `literal` gives a value as stored."""
+    metadata = sa.MetaData()
+    by_name = {entity.name: entity for entity in entities}
+    return {entity.name: _table(entity, by_name, kind, type_of, literal, metadata, options) for entity in entities}
+
+
+def _table(
+    entity: Entity,
+    by_name: Mapping[str, Entity],
+    kind: str,
+    type_of: Callable[[Field], TypeEngine[Any]],
+    literal: Callable[[Field, Any], Any],
+    metadata: sa.MetaData,
+    options: Mapping[str, Any],
+) -> sa.Table:
+    names = {item.name: item.column_in(kind) for item in entity.fields}
+    columns = [_column(item, entity, names[item.name], type_of(item), literal) for item in entity.fields]
+    constraints: list[sa.Constraint] = [sa.PrimaryKeyConstraint(*(names[name] for name in entity.key))]
+    for unique in entity.unique:
+        if unique.where is None:
+            constraints.append(sa.UniqueConstraint(*(names[name] for name in unique.fields)))
+    for ref in entity.references:
+        if ref.enforced:
+            target = by_name[ref.to]
+            there = [target.by_name[name].column_in(kind) for name in ref.to_fields or target.key]
+            constraints.append(
+                sa.ForeignKeyConstraint(
+                    [names[name] for name in ref.fields],
+                    [f"{ref.to}.{name}" for name in there],
+                    ondelete=None if ref.on_delete == "restrict" else ref.on_delete.upper(),
+                )
+            )
+    table = sa.Table(entity.name, metadata, *columns, *constraints, sqlite_autoincrement=entity.minted, **options)
+    _indexes(entity, table, names, literal)
+    return table
+
+
+def _column(
+    item: Field, entity: Entity, name: str, type_: TypeEngine[Any], literal: Callable[[Field, Any], Any]
+) -> sa.Column[Any]:
+    default = None
+    constant = getattr(item.literal, "value", item.literal)
+    if isinstance(constant, str | int | float) and not item.secret and item.kind.orderable:
+        stored = literal(item, item.literal)
+        default = sa.text(str(sa.literal(stored).compile(compile_kwargs={"literal_binds": True})))
+    nullable = item.optional and item.name not in entity.key
+    return sa.Column(name, type_, nullable=nullable, server_default=default, autoincrement=entity.minted or False)
+
+
+def _indexes(
+    entity: Entity, table: sa.Table, names: Mapping[str, str], literal: Callable[[Field, Any], Any]
+) -> None:
+    for index, where in entity.indexes:
+        columns = [table.c[names[name]] for name in index.fields]
+        name = index.name or "_".join(["ix", entity.name, *index.fields])
+        sa.Index(name, *columns, unique=index.unique, **_partial(where, table, names, literal))
+    for unique in entity.unique:
+        if unique.where is not None and not any(index.unique and index.fields == unique.fields for index, _ in entity.indexes):
+            raise AssertionError("a partial unique set is declared by its index")
+
+
+def _partial(
+    where: Condition | None, table: sa.Table, names: Mapping[str, str], literal: Callable[[Field, Any], Any]
+) -> dict[str, Any]:
+    if where is None:
+        return {}
+    columns = {field: table.c[column] for field, column in names.items()}
+    values: Iterable[Any] = (
+        sa.literal(literal(leaf.field, value))
+        for leaf in where.leaves()
+        for value in (leaf.value if leaf.op in ("in", "not in") else (leaf.value,))
+        if leaf.op not in ("null", "not null")
+    )
+    clause = predicate(where, columns, iter(values))
+    return {"sqlite_where": clause, "postgresql_where": clause}

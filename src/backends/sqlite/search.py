@@ -1,0 +1,114 @@
+"""Word search: an FTS5 index beside the tables that we made, a scan of those that we adopted.
+
+The index holds the contract's own words, already folded, so that it answers exactly as every other
+backend does. Beside them stands the key, as one word of its own, by which an entry is found again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from ...entity import Entity
+from ...errors import CorruptRecord
+from ...query import Condition
+from ...text import words as words_of
+from ...values import load_json
+from ..base import Found
+from ..evaluate import has_words
+
+if TYPE_CHECKING:
+    from .table import SqliteTable
+
+__all__ = ["SearchIndex", "can_index", "index_name"]
+
+
+def index_name(entity: Entity) -> str:
+    """The name of an entity's index."""
+    return f"{entity.name}_search"
+
+
+def can_index(connection: sqlite3.Connection) -> bool:
+    """Whether this build of SQLite has FTS5."""
+    return connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone() is not None
+
+
+class SearchIndex:
+    """The index of one entity. Kept in the transaction of each write."""
+
+    def __init__(self, entity: Entity) -> None:
+        quote = sa.dialects.sqlite.dialect().identifier_preparer.quote_identifier
+        name = quote(index_name(entity))
+        # The tokenizer "ascii" takes every character beyond ASCII as part of a word: our words stay whole.
+        self.create = f"CREATE VIRTUAL TABLE {name} USING fts5(key, words, tokenize='ascii', detail='column')"
+        self._insert = f"INSERT INTO {name} (key, words) VALUES (?, ?)"
+        self._delete = f"DELETE FROM {name} WHERE {name} MATCH ?"
+        self._find = f"SELECT key FROM {name} WHERE {name} MATCH ?"
+
+    def put(self, connection: sqlite3.Connection, entity: Entity, record: Any) -> None:
+        """Index a record that was stored."""
+        key = entity.key_tuple(entity.key_of(record))
+        self.drop(connection, entity, key)
+        found: dict[str, None] = {}
+        for name in entity.search:
+            found.update(dict.fromkeys(words_of(getattr(record, name) or "")))
+        if found:
+            connection.execute(self._insert, (_key_word(entity, key), " ".join(found)))
+
+    def drop(self, connection: sqlite3.Connection, entity: Entity, key: tuple[Any, ...]) -> None:
+        """Forget a record."""
+        connection.execute(self._delete, (f'key : "{_key_word(entity, key)}"',))
+
+    def find(
+        self,
+        table: SqliteTable,
+        connection: sqlite3.Connection,
+        words: Sequence[str],
+        where: Condition,
+        limit: int,
+    ) -> list[Found]:
+        """Records that hold all words now; entries that other programs made stale are passed over."""
+        wanted = " AND ".join(f'"{word}"' for word in words)
+        out: list[Found] = []
+        for (key_word,) in connection.execute(self._find, (f"words : ({wanted})",)):
+            found = table.find(connection, _key_of(table.entity, key_word))
+            if found is not None and _passes(table.entity, found, words, where):
+                out.append(found)
+                if len(out) == limit:
+                    break
+        return out
+
+    @staticmethod
+    def scan(
+        table: SqliteTable,
+        connection: sqlite3.Connection,
+        text: str,
+        values: Sequence[Any],
+        words: Sequence[str],
+        limit: int,
+    ) -> list[Found]:
+        """The same without an index: reads what the filter leaves, until there are enough."""
+        out: list[Found] = []
+        for row in connection.execute(text, values):
+            found = table.codec.read(row)
+            if not isinstance(found, CorruptRecord) and has_words(table.entity, found, words):
+                out.append(found)
+                if len(out) == limit:
+                    break
+        return out
+
+
+def _passes(entity: Entity, found: Found, words: Sequence[str], where: Condition) -> bool:
+    return not isinstance(found, CorruptRecord) and has_words(entity, found, words) and where.matches(found)
+
+
+def _key_word(entity: Entity, key: tuple[Any, ...]) -> str:
+    return "k" + entity.key_text(key).encode().hex()
+
+
+def _key_of(entity: Entity, key_word: str) -> tuple[Any, ...]:
+    plain = load_json(bytes.fromhex(key_word[1:]))
+    return tuple(item.kind.from_plain(value) for item, value in zip(entity.key_fields, plain, strict=True))

@@ -1,0 +1,336 @@
+"""One entity's table: every change and every look-up on a connection, inside whatever transaction is open."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
+
+from ...codec import Codec
+from ...entity import Entity, Reference
+from ...errors import CorruptRecord, DanglingReference, Duplicate, InvalidRecord, Missing
+from ...query import Aggregate, AllOf, Compare, Condition
+from ...shapes import Field
+from ...values import DecimalKind, FloatKind, IntegerKind, Refused
+from ..base import Apply, Change, Delete, Found, Guard, Mutate, Patch, Put, Query, State
+from ..changes import check_guard, expected, revised
+from ..sql.statements import Statements
+from .connection import rows
+from .errors import constraint_columns, translated
+from .search import SearchIndex
+from .versions import Versions
+from .wires import DECIMAL_SUM
+
+__all__ = ["SqliteTable"]
+
+_DIALECT = dialect.dialect(paramstyle="qmark")
+
+
+class SqliteTable:
+    """Statements compiled once, run on the connection that each call brings."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        table: sa.Table,
+        columns: Mapping[str, sa.ColumnElement[Any]],
+        search: SearchIndex | None,
+        versions: Versions,
+        tables: Mapping[str, SqliteTable],
+    ) -> None:
+        entity = codec.entity
+        self.entity: Entity = entity
+        self.codec = codec
+        self._search = search
+        self._versions = versions
+        self._tables = tables
+        self._statements = Statements(codec, table, columns, _DIALECT, _figure)
+        self.by_key = self._statements.by_key().text
+        self._insert = self._statements.insert().text
+        self._insert_minted = self._statements.insert(without_key=True).text if entity.minted else ""
+        self._delete = self._statements.delete().text
+        names = [item.name for item in entity.fields]
+        self._positions = {name: position for position, name in enumerate(names)}
+        self._others = [name for name in names if name not in entity.key]
+        self._update_text = self._statements.update(self._others).text if self._others else ""
+        self._key_of_row = _getter([self._positions[name] for name in entity.key])
+        self._rest_of_row = _getter([self._positions[name] for name in self._others])
+        self._patches: dict[tuple[str, ...], str] = {}
+        self._highest = self._statements.highest().text if entity.minted else ""
+
+    # Reading ------------------------------------------------------------------------------------
+
+    def find(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> Found | None:
+        return self._find_row(connection, self.codec.key_row(key))
+
+    def _find_row(self, connection: sqlite3.Connection, key_row: Sequence[Any]) -> Found | None:
+        found = rows(connection, self.by_key, key_row)
+        return self.codec.read(found[0]) if found else None
+
+    def select(self, connection: sqlite3.Connection, query: Query) -> list[Found]:
+        statement, values = self._statements.select(query)
+        read = self.codec.read
+        return [read(row) for row in rows(connection, statement.text, statement.arrange(values))]
+
+    def aggregate(
+        self,
+        connection: sqlite3.Connection,
+        where: Condition,
+        by: Sequence[Field],
+        figures: Mapping[str, Aggregate],
+    ) -> list[dict[str, Any]]:
+        statement, values = self._statements.aggregate(where, by, figures)
+        out = []
+        for row in rows(connection, statement.text, statement.arrange(values)):
+            group = {item.name: self._decoded(item, value) for item, value in zip(by, row, strict=False)}
+            told = zip(figures.items(), row[len(by) :], strict=True)
+            out.append(group | {name: self._figure_value(figure, value) for (name, figure), value in told})
+        return out
+
+    def _decoded(self, item: Field, value: Any) -> Any:
+        try:
+            return self.codec.decode_field[item.name](value)
+        except Refused as refused:
+            raise CorruptRecord(self.entity.name, field=item.name, reason=str(refused)) from None
+
+    def _figure_value(self, figure: Aggregate, value: Any) -> Any:
+        if figure.field is None:
+            return value
+        if figure.op != "sum":
+            return self._decoded(figure.field, value)
+        if isinstance(figure.field.kind, IntegerKind):
+            high, low = map(int, value.split(" ")) if value else (0, 0)
+            return high * 2**32 + low
+        return self._decoded(figure.field, value)
+
+    def search(
+        self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int
+    ) -> list[Found]:
+        if self._search is None:
+            statement, values = self._statements.matching(where)
+            return SearchIndex.scan(self, connection, statement.text, statement.arrange(values), words, limit)
+        return self._search.find(self, connection, words, where, limit)
+
+    def state(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> State:
+        found = self.find(connection, key)
+        return State(self._versions.of(connection, self.entity, key, found is not None), found)
+
+    # Writing ------------------------------------------------------------------------------------
+
+    def change(self, connection: sqlite3.Connection, change: Change) -> Any:
+        """Apply one change; raises our errors, and leaves it to the caller to take the batch back."""
+        match change:
+            case Put():
+                return self._put(connection, change)
+            case Patch():
+                return self._patch(connection, change)
+            case Mutate():
+                record = revised(change, self.find(connection, change.key))
+                self._replace(connection, record)
+                return record
+            case Delete():
+                if change.expect is not None:
+                    expected(self.entity, change.key, change.expect, self.find(connection, change.key))
+                return self._remove(connection, change.key)
+            case Guard():
+                return check_guard(change, self.find(connection, change.key))
+            case Apply():
+                return self._apply(connection, change)
+
+    def _put(self, connection: sqlite3.Connection, put: Put) -> Any:
+        record = put.record
+        if put.mode == "update":
+            self._judge(record)
+            if put.expect is not None:
+                key = self.entity.key_tuple(self.entity.key_of(record))
+                expected(self.entity, key, put.expect, self.find(connection, key))
+            if not self._replace(connection, record):
+                raise Missing(self.entity.name, self.entity.key_of(record))
+            return record
+        if self.entity.minted and isinstance(record, self.entity.cls) and self.entity.key_of(record) is None:
+            return self._add_minted(connection, record)
+        row = self._judged_row(record)
+        if put.mode == "upsert" and self._update_row(connection, row, record):
+            return record
+        self._run(connection, self._insert, row, record)
+        if self._search is not None:
+            self._search.put(connection, self.entity, record)
+        return record
+
+    def _judge(self, record: Any) -> None:
+        if self.entity.minted and isinstance(record, self.entity.cls) and self.entity.key_of(record) is None:
+            raise Missing(self.entity.name, reason="a record without a key is nowhere to be updated")
+
+    def _judged_row(self, record: Any) -> tuple[Any, ...]:
+        row = self.codec.encode(record)
+        self.entity.key_tuple(self.entity.key_of(record))  # A key has a longest length; the codec knows none.
+        return row
+
+    def _add_minted(self, connection: sqlite3.Connection, record: Any) -> Any:
+        row = list(self.codec.encode(record))
+        del row[self._positions[self.entity.key[0]]]
+        cursor = self._run(connection, self._insert_minted, row, record)
+        stored = self.entity.replace(record, {self.entity.key[0]: cursor.lastrowid})
+        if self._search is not None:
+            self._search.put(connection, self.entity, stored)
+        return stored
+
+    def _replace(self, connection: sqlite3.Connection, record: Any) -> bool:
+        """Give the record's key these values; false when it is not there."""
+        return self._update_row(connection, self._judged_row(record), record)
+
+    def _update_row(self, connection: sqlite3.Connection, row: tuple[Any, ...], record: Any) -> bool:
+        key_row = self._key_of_row(row)
+        if not self._others:
+            return self._find_row(connection, key_row) is not None
+        values = self._rest_of_row(row) + key_row
+        if self._run(connection, self._update_text, values, record).rowcount == 0:
+            return False
+        if self._search is not None:
+            self._search.put(connection, self.entity, record)
+        return True
+
+    def _patch(self, connection: sqlite3.Connection, patch: Patch) -> Any:
+        record = revised(patch, self.find(connection, patch.key))
+        row = self.codec.encode(record)
+        names = tuple(sorted(name for name in patch.values if name not in self.entity.key))
+        if names:
+            if names not in self._patches:
+                self._patches[names] = self._statements.update(names).text
+            values = [row[self._positions[name]] for name in names]
+            self._run(connection, self._patches[names], [*values, *self._key_of_row(row)], record)
+            if self._search is not None:
+                self._search.put(connection, self.entity, record)
+        return record
+
+    def _remove(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> bool:
+        try:
+            gone = connection.execute(self._delete, self.codec.key_row(key)).rowcount > 0
+        except sqlite3.IntegrityError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+                self._refuse_referred(connection, key)
+            raise
+        if gone and self._search is not None:
+            self._search.drop(connection, self.entity, key)
+        return gone
+
+    def _apply(self, connection: sqlite3.Connection, change: Apply) -> bool:
+        found = self.find(connection, change.key)
+        if self._versions.of(connection, self.entity, change.key, found is not None) > change.version:
+            return False
+        if change.record is None:
+            self._remove(connection, change.key)
+        else:
+            self._put(connection, Put(self.entity, change.record, "upsert"))
+        self._versions.set(connection, self.entity, change.key, change.version, deleted=change.record is None)
+        return True
+
+    def reserve(self, connection: sqlite3.Connection, count: int, reserved: int, *, durable: bool) -> int:
+        """The first of `count` numbers above every key and everything reserved before.
+
+        Durable where the table has a sequence of SQLite's own; in an adopted table without one a number
+        is kept from other writers of this process only, and another process that takes it makes the
+        later `add` a Duplicate.
+        """
+        name = self.entity.name
+        (highest,) = connection.execute(self._highest).fetchone()
+        first = max(highest or 0, reserved) + 1
+        if durable:
+            (given,) = connection.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
+            first = max(first, (given or 0) + 1)
+            last = first + count - 1
+            if not connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name)).rowcount:
+                connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
+        return first
+
+    # Refusing -----------------------------------------------------------------------------------
+
+    def _run(self, connection: sqlite3.Connection, text: str, row: Sequence[Any], record: Any) -> sqlite3.Cursor:
+        try:
+            return connection.execute(text, row)
+        except sqlite3.IntegrityError as error:
+            self._refuse(connection, error, record)
+        except (OverflowError, sqlite3.DataError):
+            reason = "a value is longer than SQLite can hold"
+            raise InvalidRecord(self.entity.name, self.entity.key_of(record), reason=reason) from None
+
+    def _refuse(self, connection: sqlite3.Connection, error: sqlite3.IntegrityError, record: Any) -> NoReturn:
+        key = self.entity.key_of(record)
+        code = error.sqlite_errorcode
+        if code in (
+            sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+            sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+            sqlite3.SQLITE_CONSTRAINT_ROWID,
+        ):
+            fields = self._fields_of(constraint_columns(error))
+            raise Duplicate(self.entity.name, key, fields=() if set(fields) == set(self.entity.key) else fields) from error
+        if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+            ref = self._dangling(connection, record)
+            reason = f"the record of {ref.to} that it refers to is not there" if ref else "others still refer to what it was"
+            raise DanglingReference(self.entity.name, key, field=ref.fields[0] if ref else None, reason=reason) from error
+        refused = translated(error, "", self.entity.name)
+        reason = refused.reason if isinstance(refused, InvalidRecord) else str(refused)
+        raise InvalidRecord(self.entity.name, key, reason=reason) from error
+
+    def _fields_of(self, columns: Sequence[str]) -> tuple[str, ...]:
+        names = {column.casefold(): name for column, name in zip(self.codec.columns, self._positions, strict=True)}
+        return tuple(names.get(column.casefold(), column) for column in columns)
+
+    def _dangling(self, connection: sqlite3.Connection, record: Any) -> Reference | None:
+        """The reference of the record that leads nowhere."""
+        for ref in self.entity.references:
+            values = [getattr(record, name) for name in ref.fields]
+            if ref.enforced and None not in values and not self._tables[ref.to].holds(connection, ref, values):
+                return ref
+        return None
+
+    def holds(self, connection: sqlite3.Connection, ref: Reference, values: Sequence[Any]) -> bool:
+        """Whether a record that `ref` may point at with these values is there."""
+        return self._any(connection, ref.to_fields or self.entity.key, values)
+
+    def _refuse_referred(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> NoReturn:
+        record = self.find(connection, key)
+        by = "another record"
+        for table in self._tables.values():
+            for ref in table.entity.references:
+                if ref.to == self.entity.name and ref.enforced and ref.on_delete == "restrict" and record is not None:
+                    values = [getattr(record, name, None) for name in ref.to_fields or self.entity.key]
+                    if table._any(connection, ref.fields, values):
+                        by = table.entity.name
+        raise DanglingReference(
+            self.entity.name, self.entity.key_out(key), reason=f"it cannot be deleted: {by} still refer to it"
+        ) from None
+
+    def _any(self, connection: sqlite3.Connection, names: Sequence[str], values: Sequence[Any]) -> bool:
+        where = AllOf.of([Compare(self.entity.by_name[n], "eq", v) for n, v in zip(names, values, strict=True)])
+        statement, stored = self._statements.matching(where)
+        return connection.execute(statement.text, statement.arrange(stored)).fetchone() is not None
+
+
+def _getter(positions: Sequence[int]) -> Any:
+    """`itemgetter` that always gives a tuple."""
+    if len(positions) == 1:
+        (only,) = positions
+        return lambda row: (row[only],)
+    return itemgetter(*positions) if positions else lambda row: ()
+
+
+def _figure(figure: Aggregate, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    field = figure.field
+    assert field is not None
+    if figure.op == "min":
+        return sa.func.min(column)
+    if figure.op == "max":
+        return sa.func.max(column)
+    if isinstance(field.kind, IntegerKind):
+        # SQLite's sum() fails beyond 64 bits; the sums of the upper and the lower halves do not.
+        high, low = sa.func.sum(column.op(">>")(32)), sa.func.sum(column.op("&")(0xFFFFFFFF))
+        return high.op("||")(sa.literal_column("' '")).op("||")(low)
+    if isinstance(field.kind, FloatKind):
+        return sa.func.total(column)
+    assert isinstance(field.kind, DecimalKind)
+    return getattr(sa.func, DECIMAL_SUM)(column)

@@ -1,0 +1,243 @@
+"""Threads that own connections: one that writes, a few that read. One hop each way per operation.
+
+Writers that wait together go into one transaction together (a group commit), each behind a savepoint
+of its own: what fails is taken back alone, and when the transaction itself is lost, each is run alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, TypeAlias
+
+from ...errors import CrossfadeError, Unavailable
+from .errors import translated
+
+__all__ = ["Readers", "Writer"]
+
+MAX_BATCH = 256
+"""The most changes that one transaction takes from several callers; one caller's own batch is never split."""
+MAX_BATCH_SECONDS = 0.01
+"""After this long a transaction takes no further callers, so that a long queue does not become a long wait."""
+
+Work: TypeAlias = Callable[[sqlite3.Connection], Any]
+Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, BaseException | None]
+
+
+@dataclass(slots=True)
+class _Job:
+    work: Work
+    size: int
+    future: asyncio.Future[Any] = field(repr=False)
+
+
+class _Thread:
+    """A daemon thread with a queue; `None` in the queue ends it."""
+
+    def __init__(self, name: str, where: str) -> None:
+        self._where = where
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._closed = False
+        self._name = name
+
+    def _start(self, target: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=target, name=self._name, daemon=True)
+        thread.start()
+        return thread
+
+    def submit(self, work: Work, size: int = 1) -> asyncio.Future[Any]:
+        """Queue work; the future brings what it returns or raises."""
+        if self._closed:
+            raise Unavailable(f"{self._where}: the store is closed")
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put(_Job(work, size, future))
+        return future
+
+    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_settle, outcomes)
+        except RuntimeError:
+            pass  # The loop was closed under its own store: there is nobody left to tell.
+
+
+def _settle(outcomes: Sequence[Outcome]) -> None:
+    for future, result, error in outcomes:
+        if future.done():
+            continue  # Its caller was cancelled and has gone.
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+class Writer(_Thread):
+    """The one connection that writes. `retried` is told when a transaction of several callers was lost."""
+
+    def __init__(self, connection: sqlite3.Connection, where: str, retried: Callable[[int, str], None]) -> None:
+        super().__init__("crossfade-sqlite-writer", where)
+        self._connection = connection
+        self._retried = retried
+        self._thread = self._start(self._run)
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connection."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+            await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        waiting: list[_Job] = []
+        while True:
+            if not waiting:
+                job = self._queue.get()
+                if job is None:
+                    break
+                waiting.append(job)
+            ended = self._fill(waiting)
+            while waiting:
+                waiting = self._batch(waiting)
+                if not ended:
+                    break
+            if ended and not waiting:
+                break
+        self._connection.close()
+
+    def _fill(self, waiting: list[_Job]) -> bool:
+        """Take what else is queued, up to the bound; true when the end was among it."""
+        size = sum(job.size for job in waiting)
+        while size < MAX_BATCH:
+            try:
+                job = self._queue.get_nowait()
+            except Empty:
+                return False
+            if job is None:
+                return True
+            waiting.append(job)
+            size += job.size
+        return False
+
+    def _batch(self, jobs: list[_Job]) -> list[_Job]:
+        """Run jobs in one transaction; returns those that are left for the next one."""
+        if len(jobs) == 1:
+            self._deliver([self._alone(jobs[0])])
+            return []
+        outcomes: list[Outcome] = []
+        began = time.perf_counter()
+        done = 0
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                outcomes.append(self._behind_savepoint(job))
+                done += 1
+                if time.perf_counter() - began > MAX_BATCH_SECONDS:
+                    break
+            self._connection.execute("COMMIT")
+        except (sqlite3.Error, _TransactionLost) as error:
+            self._roll_back()
+            cause = error.args[0] if isinstance(error, _TransactionLost) else error
+            self._retried(len(jobs), type(translated(cause, self._where)).__name__)
+            outcomes, done = [self._alone(job) for job in jobs], len(jobs)
+        self._deliver(outcomes)
+        return jobs[done:]
+
+    def _behind_savepoint(self, job: _Job) -> Outcome:
+        execute = self._connection.execute
+        execute("SAVEPOINT one")
+        try:
+            result = job.work(self._connection)
+        except BaseException as error:
+            if not self._connection.in_transaction:
+                # SQLite takes the whole transaction back for some errors (a full disk is one).
+                raise _TransactionLost(error) from error
+            execute("ROLLBACK TO one")
+            execute("RELEASE one")
+            return job.future, None, self._ours(error)
+        execute("RELEASE one")
+        return job.future, result, None
+
+    def _alone(self, job: _Job) -> Outcome:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            result = job.work(self._connection)
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            return job.future, None, self._ours(error)
+        return job.future, result, None
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # SQLite had rolled back already; the error that led here is the one to report.
+
+    def _ours(self, error: BaseException) -> BaseException:
+        return _ours(error, self._where)
+
+
+class _TransactionLost(Exception):
+    """The transaction was rolled back under a job; the argument is the driver's or our error."""
+
+
+def _ours(error: BaseException, where: str) -> BaseException:
+    if isinstance(error, sqlite3.Error):
+        ours: CrossfadeError = translated(error, where)
+        ours.__cause__ = error
+        return ours
+    return error
+
+
+class Readers(_Thread):
+    """A few connections that read, each with its thread; more are opened while all are busy, up to a bound."""
+
+    def __init__(self, open_connection: Callable[[], sqlite3.Connection], where: str, most: int = 4) -> None:
+        super().__init__("crossfade-sqlite-reader", where)
+        self._open = open_connection
+        self._most = most
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._lock = threading.Lock()
+
+    def submit(self, work: Work, size: int = 1) -> asyncio.Future[Any]:
+        future = super().submit(work, size)
+        with self._lock:
+            if self._queue.qsize() > self._idle and len(self._threads) < self._most:
+                self._threads.append(self._start(self._run))
+        return future
+
+    async def close(self) -> None:
+        """Finish what is queued, then close the connections."""
+        if not self._closed:
+            self._closed = True
+            for _ in self._threads:
+                self._queue.put(None)
+            for thread in self._threads:
+                await asyncio.to_thread(thread.join)
+
+    def _run(self) -> None:
+        connection: sqlite3.Connection | None = None
+        while True:
+            with self._lock:
+                self._idle += 1
+            job = self._queue.get()
+            with self._lock:
+                self._idle -= 1
+            if job is None:
+                break
+            try:
+                if connection is None:
+                    connection = self._open()
+                outcome: Outcome = (job.future, job.work(connection), None)
+            except BaseException as error:
+                outcome = (job.future, None, _ours(error, self._where))
+            self._deliver([outcome])
+        if connection is not None:
+            connection.close()

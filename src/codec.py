@@ -1,0 +1,233 @@
+"""One compiled codec per entity and backend: records to stored rows and back, without reflection per record.
+
+A backend says with a `Wire` per field how a kind lies in it. From these a pair of functions is
+compiled once: straight-line Python in which a value that needs no conversion costs one type check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from .entity import Entity
+from .errors import CorruptRecord, InvalidRecord
+from .shapes import Field
+from .values import Kind, Refused, SecretKind, dump_json, load_json
+
+__all__ = ["Codec", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
+
+
+class Wire(NamedTuple):
+    """How one kind lies in one backend.
+
+    `encode` judges any value and gives its stored form, `decode` does the reverse; both raise Refused.
+    `keeps` and `gives` are Python expressions over `{v}`: where one is true the value is stored, or
+    given back, as it is, without the call.
+    """
+
+    encode: Callable[[Any], Any]
+    decode: Callable[[Any], Any]
+    keeps: str = ""
+    gives: str = ""
+
+
+class Vault(Protocol):
+    """Seals the text of secret fields before it is stored, bound to the place where it lies."""
+
+    def seal(self, entity: str, field: str, key: str, text: str) -> str:
+        """The sealed text; opening it under another entity, field or key must fail."""
+        ...
+
+    def open(self, entity: str, field: str, key: str, sealed: str) -> str:
+        """The text again; raises an error of this library when it was tampered with or the key is missing."""
+        ...
+
+
+def plain_wire(kind: Kind) -> Wire:
+    """The kind as plain JSON values, for stores that hold documents."""
+    return Wire(kind.to_plain, kind.from_plain)
+
+
+def json_wire(kind: Kind) -> Wire:
+    """The kind as canonical JSON text, for stores that hold it in one cell."""
+
+    def decode(stored: Any) -> Any:
+        if not isinstance(stored, str | bytes):
+            raise Refused(f"expected JSON text, found {type(stored).__name__}")
+        return kind.from_plain(load_json(stored))
+
+    return Wire(lambda value: dump_json(kind.to_plain(value)), decode)
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """The compiled pair for one entity in one backend; rows are tuples in the order of the entity's fields."""
+
+    entity: Entity
+    columns: tuple[str, ...]
+    encode: Callable[[Any], tuple[Any, ...]]
+    """A record as a row; raises InvalidRecord naming entity, key and field."""
+    decode: Callable[[Sequence[Any]], Any]
+    """A row as a record; raises CorruptRecord naming entity, key and field."""
+    encode_field: Mapping[str, Callable[[Any], Any]]
+    """One field's value as stored, for keys and filters; None passes; raises Refused."""
+    decode_field: Mapping[str, Callable[[Any], Any]]
+    """One stored value as the field's value; None passes; raises Refused."""
+
+    def read(self, row: Sequence[Any]) -> Any:
+        """A row as a record, or the CorruptRecord that says why it cannot be one."""
+        try:
+            return self.decode(row)
+        except CorruptRecord as error:
+            return error
+
+    def key_row(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A canonical key tuple as stored."""
+        return tuple([self.encode_field[name](value) for name, value in zip(self.entity.key, key, strict=True)])
+
+
+def compile_codec(
+    entity: Entity, store_kind: str, wire_of: Callable[[Field], Wire], vault: Vault | None = None
+) -> Codec:
+    """Compile the codec of `entity` for stores of `store_kind`; with a vault, secret fields are sealed by it."""
+    wires = [wire_of(item) for item in entity.fields]
+    return Codec(
+        entity=entity,
+        columns=tuple(item.column_in(store_kind) for item in entity.fields),
+        encode=_encoder(entity, wires, vault),
+        decode=_decoder(entity, wires, vault),
+        encode_field={f.name: _nullable(w.encode) for f, w in zip(entity.fields, wires, strict=True)},
+        decode_field={f.name: _nullable(w.decode) for f, w in zip(entity.fields, wires, strict=True)},
+    )
+
+
+class _Failed(Exception):
+    """A field was refused: (field name, reason)."""
+
+
+def _nullable(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else call(value)
+
+
+def _guarded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def guarded(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except Refused as refused:
+            raise _Failed(name, str(refused)) from None
+
+    return guarded
+
+
+def _compile(source: str, name: str, scope: dict[str, Any], entity: Entity) -> Any:
+    exec(compile(source, f"<crossfade codec of {entity.name}>", "exec"), scope)
+    return scope[name]
+
+
+def _encoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Callable[[Any], tuple[Any, ...]]:
+    scope: dict[str, Any] = {"_Failed": _Failed}
+    lines = ["def encode(record):"]
+    for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
+        sealed = vault is not None and isinstance(item.kind, SecretKind)
+        call = _sealing(entity, item, wire, vault) if vault is not None and sealed else wire.encode
+        scope[f"e{position}"] = _guarded(item.name, call)
+        arguments = "v, record" if sealed else "v"
+        convert = f"e{position}({arguments})"
+        if wire.keeps and not sealed:
+            convert = f"v if {wire.keeps.format(v='v')} else {convert}"
+        if item.optional:
+            convert = f"None if v is None else {convert}"
+        lines += [f"    v = record.{item.name}", f"    a{position} = {convert}"]
+    lines.append(f"    return ({', '.join(f'a{n}' for n in range(len(wires)))},)")
+    inner = _compile("\n".join(lines), "encode", scope, entity)
+    cls = entity.cls
+
+    def encode(record: Any) -> tuple[Any, ...]:
+        if not isinstance(record, cls):
+            raise InvalidRecord(entity.name, reason=f"expected a {cls.__name__}, got {type(record).__name__}")
+        try:
+            return inner(record)  # type: ignore[no-any-return]
+        except _Failed as failed:
+            name, reason = failed.args
+            raise InvalidRecord(entity.name, _shown_key(entity, record), field=name, reason=reason) from None
+
+    return encode
+
+
+def _shown_key(entity: Entity, record: Any) -> Any:
+    """The record's key where it is sound, else None: an error shows no value that was not judged."""
+    key = entity.key_of(record)
+    try:
+        entity.key_tuple(key)
+    except InvalidRecord:
+        return None
+    return key
+
+
+def _decoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Callable[[Sequence[Any]], Any]:
+    simple = entity.shape.direct
+    scope: dict[str, Any] = {"cls": entity.cls if simple else entity.shape.build}
+    names = [f"c{n}" for n in range(len(wires))]
+    given = []
+    for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
+        sealed = vault is not None and isinstance(item.kind, SecretKind)
+        call = _opening(entity, item, wire, wires, vault) if vault is not None and sealed else wire.decode
+        scope[f"d{position}"] = _guarded(item.name, call)
+        column = names[position]
+        convert = f"d{position}({column}, row)" if sealed else f"d{position}({column})"
+        if wire.gives and not sealed:
+            convert = f"{column} if {wire.gives.format(v=column)} else {convert}"
+        if item.optional:
+            convert = f"None if {column} is None else {convert}"
+        given.append(f"{item.name}={convert}" if simple else f"{item.name!r}: {convert}")
+    arguments = ", ".join(given)
+    body = f"cls({arguments})" if simple else f"cls({{{arguments}}})"
+    source = f"def decode(row):\n    {', '.join(names)}, = row\n    return {body}"
+    inner = _compile(source, "decode", scope, entity)
+
+    def decode(row: Sequence[Any]) -> Any:
+        try:
+            return inner(row)
+        except _Failed as failed:
+            name, reason = failed.args
+            raise CorruptRecord(entity.name, _stored_key(entity, wires, row), field=name, reason=reason) from None
+        except (TypeError, ValueError) as error:
+            reason = f"{entity.cls.__name__} does not accept what is stored ({type(error).__name__})"
+            raise CorruptRecord(entity.name, _stored_key(entity, wires, row), reason=reason) from None
+
+    return decode
+
+
+def _key_parts(entity: Entity, wires: Sequence[Wire], row: Sequence[Any]) -> Iterator[Any]:
+    for position, item in enumerate(entity.fields):
+        if item.name in entity.key:
+            yield item.name, wires[position].decode(row[position])
+
+
+def _stored_key(entity: Entity, wires: Sequence[Wire], row: Sequence[Any]) -> Any:
+    """The key of a row, None where the key itself cannot be read."""
+    try:
+        parts = dict(_key_parts(entity, wires, row))
+    except Refused:
+        return None
+    return entity.key_out(tuple(parts[name] for name in entity.key))
+
+
+def _sealing(entity: Entity, item: Field, wire: Wire, vault: Vault) -> Callable[[Any, Any], Any]:
+    def seal(value: Any, record: Any) -> Any:
+        key = entity.key_text(entity.key_tuple(entity.key_of(record)))
+        return vault.seal(entity.name, item.name, key, wire.encode(value))
+
+    return seal
+
+
+def _opening(
+    entity: Entity, item: Field, wire: Wire, wires: Sequence[Wire], vault: Vault
+) -> Callable[[Any, Sequence[Any]], Any]:
+    def unseal(stored: Any, row: Sequence[Any]) -> Any:
+        parts = dict(_key_parts(entity, wires, row))
+        key = entity.key_text(tuple(parts[name] for name in entity.key))
+        return wire.decode(vault.open(entity.name, item.name, key, stored))
+
+    return unseal
