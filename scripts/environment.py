@@ -103,8 +103,10 @@ def make_venv() -> None:
     if VENV.is_symlink() or (VENV.exists() and not MINE.exists() and any(VENV.iterdir())):
         raise Failed("the .venv here was not made by these scripts: move it away or delete it, then try again.")
     if VENV.exists():
-        say("the .venv here is out of date or unfinished: making it anew.")
+        say(f"the .venv here is out of date or unfinished: making it anew with Python {THIS_PYTHON}.")
         shutil.rmtree(VENV)
+    else:
+        say(f"making .venv with Python {THIS_PYTHON}; this is done once and takes a minute at most.")
     VENV.mkdir()
     MINE.touch()
     run("python -m venv", sys.executable, "-m", "venv", VENV)
@@ -142,7 +144,6 @@ def set_up(levels: list[str]) -> None:
     with alone():
         there = levels_there()
         if not there:
-            say(f"making .venv with Python {THIS_PYTHON}; this is done once and takes a minute at most.")
             make_venv()
         for level in levels:
             if level in there:

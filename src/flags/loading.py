@@ -222,12 +222,12 @@ class _Reading:
         return self._duration(("groups", group, "gates", gate), value) if gate == "soak" else value
 
     def _duration(self, path: tuple[str, ...], value: str | int | float | bool) -> timedelta:
-        if not isinstance(value, bool):
-            try:
+        try:
+            if not isinstance(value, bool):
                 return duration(value) if isinstance(value, str) else seconds(value)
-            except ValueError:
-                pass
-        self._refuse(path, f"must be {duration.accepts}")
+        except ValueError:
+            pass
+        raise SettingsError(f"{self._where(path)}: must be {duration.accepts}")
 
     def _check(self, settings: Settings) -> None:
         """What no single value shows: contradictions between stores."""

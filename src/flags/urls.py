@@ -147,17 +147,18 @@ class StoreUrl:
 def same_place(one: StoreUrl, other: StoreUrl) -> bool:
     """True if both URLs name one place, so that copying from one to the other would copy a store onto itself.
 
-    Memory stores without a name are never the same. Logins do not count; postgres options do, because they can
-    choose a schema.
+    Memory stores without a name are never the same. Options count on a server, because they can choose a schema,
+    and so does the token of a graph, because it chooses the project; other logins do not.
     """
 
     def place(url: StoreUrl) -> tuple[object, ...]:
         if url.embedded:
             # A file and an SQLite database at one path are one place too, whatever the kind.
             return ("path", str(Path(url.path or "").resolve()))
-        options = () if url.kind in {"memory", "graph"} else tuple(sorted(url.options.items()))
         host = None if url.host is None else url.host.lower()
-        return (url.kind, url.path or "", host, url.port or _PORTS.get(url.scheme), url.database, options)
+        port = url.port or _PORTS.get(url.scheme)
+        token = url.password if url.kind == "graph" else None
+        return (url.kind, (url.path or "").rstrip("/"), host, port, url.database, token, sorted(url.options.items()))
 
     return place(one) == place(other) and not (one.kind == "memory" and one.path is None)
 

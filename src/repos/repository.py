@@ -223,13 +223,22 @@ class Repository(Generic[E]):
         goes or changes meanwhile may appear or not, never twice. A record that cannot be read raises
         CorruptRecord, or is handed to `corrupt` and left out when that is given.
         """
+        async for chunk in self._chunks(where, corrupt, equal):
+            for record in chunk:
+                yield record
+
+    async def _chunks(
+        self, where: Condition | None, corrupt: Callable[[CorruptRecord], object] | None, equal: Mapping[str, Any]
+    ) -> AsyncIterator[list[E]]:
         async for chunk in self._backend.scan(self._entity, self._where(where, equal)):
+            records: list[E] = []
             for found in chunk:
                 if isinstance(found, CorruptRecord) and corrupt is not None:
                     corrupt(found)
                     self._report_skipped(found)
-                    continue
-                yield self._readable(found)
+                else:
+                    records.append(self._readable(found))
+            yield records
 
     @_verb
     async def count(self, where: Condition | None = None, **equal: Any) -> int:

@@ -16,7 +16,7 @@ from ..query import nearest
 from .repository import Repository
 from .unit import Unit
 
-__all__ = ["Store", "check_entities"]
+__all__ = ["Store", "check_entities", "pause_after"]
 
 E = TypeVar("E")
 R = TypeVar("R", bound=Repository[Any])
@@ -122,8 +122,7 @@ class Store:
             except Conflict:
                 if attempt == attempts:
                     raise
-            # Losers draw apart, further each time, so that one of them gets through.
-            await self._runtime.clock.sleep(random.uniform(0, min(0.1, 0.001 * 2**attempt)))
+            await self._runtime.clock.sleep(pause_after(attempt))
         raise ValueError("attempts must be at least 1")
 
     async def close(self) -> None:
@@ -136,6 +135,11 @@ class Store:
 
     async def __aexit__(self, *exc: object) -> None:
         await self.close()
+
+
+def pause_after(attempt: int) -> float:
+    """Seconds to wait after a lost attempt: the losers draw apart, further each time, so that one gets through."""
+    return random.uniform(0, min(0.1, 0.001 * 2**attempt))
 
 
 def check_entities(classes: Iterable[Any]) -> list[Entity]:

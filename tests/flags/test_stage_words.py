@@ -53,9 +53,13 @@ def test_stages_compare_by_their_place_in_the_move() -> None:
         assert (one <= other) is (one.position <= other.position)
         assert (one > other) is (one.position > other.position)
         assert (one >= other) is (one.position >= other.position)
-    for compare in (lambda: Stage.SHADOW < "old-only", lambda: "old-only" < Stage.SHADOW):
-        with pytest.raises(TypeError):
-            compare()
+    word = "old-only"
+    with pytest.raises(TypeError):
+        _ = word < Stage.SHADOW
+    with pytest.raises(TypeError):
+        _ = word >= Stage.SHADOW
+    with pytest.raises(TypeError):
+        sorted([Stage.SHADOW, word])
 
 
 @pytest.mark.parametrize("word", ORDER)
@@ -159,10 +163,10 @@ def test_one_shared_store_among_several_is_enough_to_be_ambiguous(word: str) -> 
         ("emergnt-only", "emergent-only", ""),
         ("dual-write-emergent", "dual-write-emergent-read", ""),
         ("sqllite-only", "sqlite-only", ""),
-        ("оld-only", "old-only", "U+043E"),
-        ("old‑only", "old-only", "U+2011"),
+        ("\u043eld-only", "old-only", "U+043E"),
+        ("old\u2011only", "old-only", "U+2011"),
         ("shadow\u202e", "shadow", "U+202E"),
-        ("ｓｈａｄｏｗ", "", "U+FF53"),
+        ("\uff53\uff48\uff41\uff44\uff4f\uff57", "", "U+FF53"),
         ("0", "", "two-state"),
         ("True", "", "two-state"),
         ("old-only,new-only", "old-only", ""),
@@ -200,7 +204,7 @@ def test_two_state_off(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yes", "no", "2", "00", " 1", "1 ", "01", "+1", "ture", "t", "ＯＮ", "١", "Old-Only"]
+    "text", ["", "yes", "no", "2", "00", " 1", "1 ", "01", "+1", "ture", "t", "\uff2f\uff2e", "\u0661", "Old-Only"]
 )
 def test_two_state_flags_are_strict_too(text: str) -> None:
     """A two-state flag takes nothing off its list."""
@@ -249,14 +253,13 @@ def test_nothing_off_the_list_is_ever_accepted(text: str, old: StoreUrl, new: St
     """Whatever the text, the answer is the listed stage or a FlagError that can be printed safely."""
     words, torn = stage_words(Names.of({"old": old}), Names.of({"new": new}))
     assert not set(words) & set(torn)
-    try:
-        found = resolve(text, old, new)
-    except FlagError as error:
-        assert text not in words
-        assert str(error).isascii()
-        assert str(error).isprintable()
-    else:
-        assert found is words[text]
+    if text in words:
+        assert resolve(text, old, new) is words[text]
+        return
+    with pytest.raises(FlagError) as caught:
+        resolve(text, old, new)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
 
 
 @given(st.sampled_from(["old-only", "dual-write", "sqlite-only", "1", "true"]), st.data())
@@ -270,7 +273,7 @@ def test_no_single_edit_of_a_valid_word_passes_unless_it_is_on_the_list(word: st
         word[:place] + char + word[place + 1 :],
     ):
         words, _ = stage_words(Names.of({"old": SQLITE}), Names.of({"new": GRAPH}))
-        if edited in words or edited.lower() in {"0", "1", "true", "false", "on", "off"} and edited.isascii():
+        if edited in words or (edited.lower() in {"0", "1", "true", "false", "on", "off"} and edited.isascii()):
             continue
         with pytest.raises(FlagError):
             resolve(edited, two_state=TWO_STATE)

@@ -1,8 +1,10 @@
 """The conformance suite."""
 from __future__ import annotations
 import pytest
-_PARTS=("verbs","writing")
-pytest.register_assert_rewrite(*(f"{__name__}.{p}" for p in _PARTS))
+_PARTS=('verbs', 'writing', 'texts', 'values')
+pytest.register_assert_rewrite(*(f"{__name__}.{p}" for p in (*_PARTS,"suite")))
 from .harness import Harness, Place
 from .verbs import *
 from .writing import *
+from .texts import *
+from .values import *

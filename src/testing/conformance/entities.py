@@ -188,7 +188,7 @@ class Maybe:
     colour: Colour | None = None
     level: Level | None = None
     mood: Literal["glad", "sad"] | None = None
-    document: Json = None
+    document: Json | None = None
     words: list[str] | None = None
     gaps: list[int | None] | None = None
     counts: dict[str, int] | None = None

@@ -215,7 +215,7 @@ class TestMutate(Suite):
             with pytest.raises(InvalidRecord, match="async"):
                 await notes.mutate("a", later)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("k"), TypeError("t"), StopIteration(), Conflict("x")])
+    @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("k"), TypeError("t"), Missing("x"), Conflict("x")])
     async def test_what_the_function_raises_reaches_the_caller(self, place: Place, error: Exception) -> None:
         def fail(note: Note) -> Note:
             note.title = "changed"
