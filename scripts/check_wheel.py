@@ -22,7 +22,7 @@ import crossfade
 
 # Plain installs do not have the plug-in's dependencies: the entry point may be there, the import may not happen.
 assert "pytest" not in sys.modules, "import crossfade imports pytest"
-names = [module.name for module in pkgutil.walk_packages(crossfade.__path__, "crossfade.", onerror=print)
+names = [module.name for module in pkgutil.walk_packages(crossfade.__path__, "crossfade.", onerror=lambda name: None)
          if not module.name.startswith("crossfade.testing.")]
 for name in names:
     importlib.import_module(name)
@@ -74,7 +74,7 @@ def main() -> int:
             return 1
         run(sys.executable, "-m", "venv", scratch / "venv")
         python = scratch / "venv" / "bin" / "python"
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+        pip: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
         run(*pip, "--constraint", ROOT / "constraints.txt", wheel)
         print(run(python, "-I", "-W", "error", "-c", IMPORT_ALL, cwd=scratch).strip())
     return 0

@@ -136,7 +136,10 @@ class Entity:
         for name in changes:
             if name not in self.by_name:
                 raise InvalidRecord(
-                    self.name, self.key_of(record), field=name, reason=f"there is no such field{nearest(name, self.by_name)}"
+                    self.name,
+                    self.key_of(record),
+                    field=name,
+                    reason=f"there is no such field{nearest(name, self.by_name)}",
                 )
         return self.build({item.name: getattr(record, item.name) for item in self.fields} | dict(changes))
 
@@ -276,7 +279,9 @@ class _Declaration:
             raise self.refuse(f"{where} names no field")
         for item in names:
             if item not in self.by_name:
-                raise self.refuse(f"{where} names the field {item!r}, which does not exist{nearest(item, self.by_name)}")
+                raise self.refuse(
+                    f"{where} names the field {item!r}, which does not exist{nearest(item, self.by_name)}"
+                )
         if len(set(names)) < len(names):
             raise self.refuse(f"{where} names a field twice")
         return names
@@ -387,7 +392,9 @@ class _Declaration:
             if ref.on_delete == "set null" and not all(self.by_name[name].optional for name in ref.fields):
                 raise self.refuse(f"{ref.fields[0]!r} must be optional (| None) for on_delete='set null'")
             if ref.to_fields is not None and len(ref.to_fields) != len(ref.fields):
-                raise self.refuse(f"the reference to {ref.to!r} names {len(ref.fields)} fields and {len(ref.to_fields)} there")
+                raise self.refuse(
+                    f"the reference to {ref.to!r} names {len(ref.fields)} fields and {len(ref.to_fields)} there"
+                )
             if not all(self.by_name[name].kind.orderable for name in ref.fields):
                 raise self.refuse(f"{ref.fields[0]!r} is a {self.by_name[ref.fields[0]].kind.name} and cannot refer")
         return [*refs, *given]

@@ -7,6 +7,7 @@ entities, keys, operations and error classes, never the values of fields.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -139,13 +140,7 @@ class Events:
             try:
                 listener(event)
             except Exception:
-                _complain(listener)
-
-
-def _complain(listener: object) -> None:
-    import logging
-
-    logging.getLogger("crossfade.events").exception("the event listener %r failed", listener)
+                _log.exception("the event listener %r failed", listener)
 
 
 class Clock(Protocol):
@@ -222,6 +217,7 @@ class Runtime:
     events: Events = field(default_factory=Events)
 
 
+_log = logging.getLogger("crossfade.events")
 _current: ContextVar[Runtime] = ContextVar("crossfade_runtime", default=Runtime())  # noqa: B039 - frozen, shared on purpose
 
 

@@ -9,8 +9,9 @@ instant, enums by their stored value; ties are broken by the key.
 from __future__ import annotations
 
 import difflib
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -40,6 +41,16 @@ __all__ = [
 ]
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null", "contains", "not contains"]
+_TESTS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "contains": operator.contains,
+    "not contains": lambda held, part: part not in held,
+}
 _OPPOSITE: Final[dict[Operator, Operator]] = {
     "eq": "ne",
     "ne": "eq",
@@ -130,24 +141,7 @@ class Compare(Condition):
         held = comparable(kind, kind.canonical(value))
         if self.op in ("in", "not in"):
             return (held in [comparable(kind, item) for item in self.value]) is (self.op == "in")
-        wanted = comparable(kind, self.value)
-        match self.op:
-            case "eq":
-                return bool(held == wanted)
-            case "ne":
-                return bool(held != wanted)
-            case "lt":
-                return bool(held < wanted)
-            case "le":
-                return bool(held <= wanted)
-            case "gt":
-                return bool(held > wanted)
-            case "ge":
-                return bool(held >= wanted)
-            case "contains":
-                return wanted in held
-            case "not contains":
-                return wanted not in held
+        return _TESTS[self.op](held, comparable(kind, self.value))
 
     def negated(self) -> Condition:
         or_null = self.field.optional and not self.or_null and self.op not in ("null", "not null")

@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 Json: TypeAlias = Any
-"""Any JSON value: the annotation for a field that holds a document of no fixed shape. It is judged when it is stored."""
+"""Any JSON value: annotates a field that holds a document of no fixed shape, which is judged when it is stored."""
 
 INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
@@ -134,12 +134,13 @@ class TextKind(Kind):
             if not isinstance(value, str):
                 raise _wrong("text", value)
             value = str.__str__(value)
-        if not value.isascii():
+        text: str = value
+        if not text.isascii():
             try:
-                value.encode()
+                text.encode()
             except UnicodeEncodeError:
                 raise Refused("holds a lone surrogate, which no store can keep") from None
-        return value
+        return text
 
 
 class IntegerKind(Kind):
@@ -151,9 +152,10 @@ class IntegerKind(Kind):
             if isinstance(value, bool) or not isinstance(value, int):
                 raise _wrong("an integer", value)
             value = int(value)
-        if not INT64_MIN <= value <= INT64_MAX:
+        number: int = value
+        if not INT64_MIN <= number <= INT64_MAX:
             raise Refused("is outside the range of a 64 bit integer")
-        return value
+        return number
 
 
 class FloatKind(Kind):
@@ -173,7 +175,8 @@ class FloatKind(Kind):
             value = exact
         if not math.isfinite(value):
             raise Refused("is not a finite number (NaN and infinity cannot be stored)")
-        return value + 0.0  # -0.0 + 0.0 is 0.0: one canonical zero
+        number: float = value
+        return number + 0.0  # -0.0 + 0.0 is 0.0: one canonical zero
 
 
 class DecimalKind(Kind):

@@ -231,7 +231,9 @@ class Backend(ABC):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         """Version and record of a key at one moment."""
 
-    async def scan(self, entity: Entity, where: Condition = EVERYTHING, chunk: int = 1000) -> AsyncIterator[list[Found]]:
+    async def scan(
+        self, entity: Entity, where: Condition = EVERYTHING, chunk: int = 1000
+    ) -> AsyncIterator[list[Found]]:
         """Everything that matches, in key order, in lists of at most `chunk`, in bounded memory.
 
         A record that is there and matches during the whole scan appears exactly once. One that comes,

@@ -34,7 +34,9 @@ def connect(url: StoreUrl, runtime: Runtime) -> Backend:
         return _OURS[url.kind](url, runtime)
     found = _third_parties().get(url.scheme)
     if found is None:
-        raise Unsupported(f"{url}: this version has no backend for {url.kind} stores; it has {', '.join(sorted(_OURS))}")
+        raise Unsupported(
+            f"{url}: this version has no backend for {url.kind} stores; it has {', '.join(sorted(_OURS))}"
+        )
     factory: Factory = found.load()
     return factory(url, runtime)
 

@@ -57,8 +57,8 @@ class StoreUrl:
 
     `kind` is file, sqlite, postgres, graph, memory, or the scheme itself for a third party's store; `kinds` are
     the spellings that a stage alias may use for it. `path` is the file, folder or name of an embedded store, or
-    the path on a server; for postgres it is None and `database` is set. A login without a password counts as a
-    token, not as a user, except for postgres.
+    the path on a server; for postgres it is None and `database` is set. The login of a graph is its token, in
+    `password`; a third party's login without a password counts as a token too.
     """
 
     scheme: str
@@ -133,10 +133,13 @@ class StoreUrl:
     def _login(self, reveal: bool) -> str:
         if self.user is None and self.password is None:
             return ""
+        password = None if self.password is None else quote(self.password.get_secret_value(), safe="")
         user = quote(self.user or "", safe="")
-        if self.password is None:
-            return f"{user}@"
-        return f"{user}:{quote(self.password.get_secret_value(), safe='') if reveal else '***'}@"
+        if reveal:
+            return f"{user}@" if password is None else f"{user}:{password}@"
+        if self.kind != "postgres":
+            return "***@"  # over HTTP a token is often sent as the user
+        return f"{user}@" if password is None else f"{user}:***@"
 
     def _address(self) -> str:
         host = self.host or ""
@@ -294,10 +297,13 @@ def _server_url(scheme: str, kind: str, place: str, query: str, options: Options
 def _login(login: str | None, kind: str, setting: str) -> tuple[str | None, SecretStr | None]:
     if login is None:
         return None, None
-    user, colon, password = (part and _decode(part, setting) for part in login.partition(":"))
-    if colon:
-        return user or None, SecretStr(password)
-    return (user or None, None) if kind == "postgres" else (None, SecretStr(user))
+    if kind == "graph":
+        return None, SecretStr(_decode(login.removeprefix(":").removesuffix(":"), setting))
+    user, colon, password = login.partition(":")
+    user, password = _decode(user, setting), _decode(password, setting)
+    if kind != "postgres" and not password:
+        return None, SecretStr(user)
+    return user or None, SecretStr(password) if colon else None
 
 
 def _address(address: str | None, setting: str) -> tuple[str | None, int | None]:

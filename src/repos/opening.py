@@ -76,9 +76,7 @@ class Opening:
             await self._store.close()
 
     async def _open(self) -> Store:
-        settings = load_settings(
-            self._source, environ=self._environ, options=self._options, known=known_schemes()
-        )
+        settings = load_settings(self._source, environ=self._environ, options=self._options, known=known_schemes())
         entities = check_entities(self._classes if self._classes is not None else _declared(settings))
         places = {entity.name: url for entity, url in self._places(settings, entities)}
         backends = await self._connect(places, entities)
@@ -140,18 +138,24 @@ def _place(settings: Settings, entity: Entity, stage: Stage | None) -> StoreUrl:
     if entity.home is not None:
         if entity.home not in old:
             known = ", ".join(sorted(old))
-            raise SettingsError(f"{entity.cls.__name__} lies in the old store {entity.home!r}, and there are only: {known}")
+            raise SettingsError(
+                f"{entity.cls.__name__} lies in the old store {entity.home!r}, and there are only: {known}"
+            )
         return old[entity.home]
     if len(old) > 1:
         known = ", ".join(sorted(old))
-        raise SettingsError(f"there are several old stores ({known}); say which with home= where {entity.cls.__name__} is declared")
+        raise SettingsError(
+            f"there are several old stores ({known}); say which with home= where {entity.cls.__name__} is declared"
+        )
     return next(iter(old.values()))
 
 
 def _declared(settings: Settings) -> list[type[Any]]:
     """The entities of the modules that the settings name."""
     if settings.catalog is not None:
-        raise SettingsError(f"this version ships no catalog named {settings.catalog!r}; name your modules with models = [...]")
+        raise SettingsError(
+            f"this version ships no catalog named {settings.catalog!r}; name your modules with models = [...]"
+        )
     if not settings.models:
         raise SettingsError(
             "no entities are given: give open() entities=[...], or name the modules that declare them with models = [...] "

@@ -81,7 +81,7 @@ async def follow(scope: Scope, hops: Sequence[Hop], record: Any, limit: int, cur
     condition = first.condition(record)
     if condition is None:
         return Page([], None)
-    page = await scope.repository(first.target.cls).page(condition, limit=limit, cursor=cursor)
+    page: Page[Any] = await scope.repository(first.target.cls).page(condition, limit=limit, cursor=cursor)
     if not rest:
         return page
     (second,) = rest

@@ -11,7 +11,17 @@ import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, get_args, get_origin, overload
+from typing import (
+    Any,
+    ClassVar,
+    Generic,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from ..backends.base import Backend, Change, Delete, Mutate, Patch, Put, Query, key_order
 from ..backends.changes import the_record
@@ -29,7 +39,7 @@ E = TypeVar("E")
 F = TypeVar("F")
 R = TypeVar("R", bound="Repository[Any]")
 T = TypeVar("T")
-P = ParamSpec("P")
+M = TypeVar("M", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 MAX_PAGE = 1000
 
@@ -77,19 +87,17 @@ class Scope(Protocol):
         ...
 
 
-def _verb(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]:
+def _verb(method: M) -> M:
     """Report the operation while somebody listens; otherwise hand out the very coroutine, with no frame around it."""
     name = method.__name__
 
     @functools.wraps(method)
-    def call(self: Repository[Any], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+    def call(self: Repository[Any], *args: Any, **kwargs: Any) -> Any:
         if not self._runtime.events:
             return method(self, *args, **kwargs)
         return self._reported(name, method(self, *args, **kwargs))
 
-    return call
+    return cast(M, call)
 
 
 class Repository(Generic[E]):
@@ -411,25 +419,31 @@ class Repository(Generic[E]):
 
     def _where(self, where: Condition | None, equal: Mapping[str, Any]) -> Condition:
         if where is not None and not isinstance(where, Condition):
-            raise InvalidQuery(f"a filter is made with fields(...), for instance v.status == 'open'; got {type(where).__name__}")
+            raise InvalidQuery(
+                f"a filter is made with fields(...), for instance v.status == 'open'; got {type(where).__name__}"
+            )
         parts = [] if where is None else [where]
         if equal:
             parts.append(equalities(Fields(self._entity.name, self._entity.by_name), equal))
         condition = AllOf.of(parts)
         for leaf in condition.leaves():
             if self._entity.by_name.get(leaf.field.name) is not leaf.field:
-                raise InvalidQuery(f"the filter's field {leaf.field.name!r} belongs to another entity than {self._entity.name}")
+                raise InvalidQuery(
+                    f"the filter's field {leaf.field.name!r} belongs to another entity than {self._entity.name}"
+                )
         return condition
 
     def _orders(self, order: Sequence[Order | FieldRef] | Order | FieldRef) -> list[Order]:
         given = [order] if isinstance(order, Order | FieldRef) else list(order)
-        out = []
+        out: list[Order] = []
         for item in given:
             if not isinstance(item, Order | FieldRef):
                 raise InvalidQuery("an order is made with fields(...), for instance v.created_at.desc()")
             made = item.asc() if isinstance(item, FieldRef) else item
             if self._entity.by_name.get(made.field.name) is not made.field:
-                raise InvalidQuery(f"the order's field {made.field.name!r} belongs to another entity than {self._entity.name}")
+                raise InvalidQuery(
+                    f"the order's field {made.field.name!r} belongs to another entity than {self._entity.name}"
+                )
             if any(made.field is other.field for other in out):
                 raise InvalidQuery(f"the order names the field {made.field.name!r} twice")
             out.append(made)

@@ -74,10 +74,10 @@ class Store:
     def repository_class(self, cls: Any) -> tuple[type[Repository[Any]], Entity]:
         """The repository class to make and its entity, for an entity class or a repository class."""
         if inspect.isclass(cls) and issubclass(cls, Repository):
-            entity = getattr(cls, "entity", None)
+            entity: Entity | None = getattr(cls, "entity", None)
             if entity is None:
                 raise DeclarationError(f"{cls.__name__} does not say of what; write Repository[YourEntity]")
-            made = cls
+            made: type[Repository[Any]] = cls
         else:
             entity, made = entity_of(cls), Repository
         if self._entities.get(entity.name) is not entity:
@@ -117,8 +117,7 @@ class Store:
         for attempt in range(1, attempts + 1):
             try:
                 async with self.unit() as unit:
-                    result = await work(unit)
-                return result
+                    return await work(unit)
             except Conflict:
                 if attempt == attempts:
                     raise
@@ -171,12 +170,14 @@ def _check_reference(
     there = to_fields or target.key
     for name in there:
         if name not in target.by_name:
-            raise DeclarationError(f"{where} refers to {to}.{name}, which does not exist{nearest(name, target.by_name)}")
+            raise DeclarationError(
+                f"{where} refers to {to}.{name}, which does not exist{nearest(name, target.by_name)}"
+            )
     unique = {target.key, *(item.fields for item in target.unique if item.where is None)}
     if there not in unique:
-        raise DeclarationError(f"{where} refers to {to} by {', '.join(there)}, which is neither its key nor a unique set")
+        raise DeclarationError(
+            f"{where} refers to {to} by {', '.join(there)}, which is neither its key nor a unique set"
+        )
     kinds = [entity.by_name[name].kind.name for name in fields]
     if kinds != [target.by_name[name].kind.name for name in there]:
         raise DeclarationError(f"{where} refers to {to} by {', '.join(there)}, whose type is another one")
-
-

@@ -105,9 +105,7 @@ def open_sync(
     a context manager. Inside a running event loop it raises Unsupported.
     """
     portal = _Portal()
-    opening = open_store(
-        source, entities=entities, stage=stage, environ=environ, options=options, runtime=runtime
-    )
+    opening = open_store(source, entities=entities, stage=stage, environ=environ, options=options, runtime=runtime)
     try:
         store = portal.call(opening.__aenter__())
     except BaseException:
@@ -221,7 +219,7 @@ class SyncRepository(Generic[E]):
     ) -> Page[F]:
         """See `Repository.related`."""
         work = self._inner.related(key, other, via=via, through=through, limit=limit, cursor=cursor)
-        return cast("Page[F]", self._call(work))
+        return self._call(work)
 
     def search(self, text: str, where: Condition | None = None, *, limit: int = 100, **equal: Any) -> list[E]:
         """See `Repository.search`."""
@@ -239,9 +237,7 @@ class SyncRepository(Generic[E]):
         """See `Repository.upsert`."""
         return self._call(self._inner.upsert(record))
 
-    def patch(
-        self, key: Any, changes: Mapping[str, Any] | None = None, *, expect: str | None = None, **more: Any
-    ) -> E:
+    def patch(self, key: Any, changes: Mapping[str, Any] | None = None, *, expect: str | None = None, **more: Any) -> E:
         """See `Repository.patch`."""
         return self._call(self._inner.patch(key, changes, expect=expect, **more))
 
@@ -353,8 +349,7 @@ class SyncStore(_SyncScope):
         for attempt in range(1, attempts + 1):
             try:
                 with self.unit() as unit:
-                    result = work(unit)
-                return result
+                    return work(unit)
             except Conflict:
                 if attempt == attempts:
                     raise

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.memory import MemoryBackend
+from ..backends.memory.table import Table
 from ..entity import entity_of
 from ..events import Runtime
-from ..repos.store import Store, check_entities
+from ..repos.opening import open_store
+from ..repos.store import Store
 from .conformance.harness import Harness, Place
 
 __all__ = ["MemoryPlace", "SqlitePlace", "memory_harness", "sqlite_harness"]
@@ -25,20 +27,24 @@ class MemoryPlace(Place):
     """A store in memory: every opening is a new, empty one; `rows` looks into the tables of the last."""
 
     def __init__(self) -> None:
-        self._backend = MemoryBackend()
+        self._store: Store | None = None
 
     async def open(self, entities: Sequence[type[Any]], runtime: Runtime | None = None) -> Store:
-        declared = check_entities(entities)
-        self._backend = backend = MemoryBackend()
-        await backend.open(declared)
-        return Store({entity.name: backend for entity in declared}, declared, runtime or Runtime(), b"key")
+        self._store = await open_store("memory:", entities=entities, environ={}, runtime=runtime)
+        return self._store
+
+    def _table(self, entity: type[Any]) -> Table:
+        assert self._store is not None, "nothing was opened here"
+        backend = self._store.backend_of(entity_of(entity))
+        assert isinstance(backend, MemoryBackend)
+        return backend._tables[entity_of(entity).name]
 
     async def rows(self, entity: type[Any]) -> list[dict[str, Any]]:
-        table = self._backend._tables[entity_of(entity).name]
+        table = self._table(entity)
         return [dict(zip(table._codec.columns, row, strict=True)) for row in table._rows.values()]
 
     async def plant(self, entity: type[Any], key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-        table = self._backend._tables[entity_of(entity).name]
+        table = self._table(entity)
         columns = table._codec.columns
         for place, row in list(table._rows.items()):
             named = dict(zip(columns, row, strict=True))
@@ -56,9 +62,7 @@ class SqlitePlace(Place):
         self._path = path
 
     async def open(self, entities: Sequence[type[Any]], runtime: Runtime | None = None) -> Store:
-        from ..repos.opening import open as open_store
-
-        return await open_store(f"sqlite:///{self._path}", entities=entities, runtime=runtime)
+        return await open_store(f"sqlite:///{self._path}", entities=entities, environ={}, runtime=runtime)
 
     async def rows(self, entity: type[Any]) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(self._path)) as connection:

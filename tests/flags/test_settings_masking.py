@@ -177,9 +177,7 @@ def test_a_wrong_url_or_url_option_shows_no_secret() -> None:
     assert CANARY not in failing(lambda: StoreUrl.parse(f"mysql://u:{secret()}@h/db"))
     for query in (f"token={secret()}", f"pool=x&password={secret()}"):
         url = StoreUrl.parse(f"postgresql://u:{secret()}@h/db?{query}")
-        assert CANARY not in failing(
-            lambda url=url: take_options(url, {"pool": positive_int, "password": positive_int})
-        )
+        assert CANARY not in failing(partial(take_options, url, {"pool": positive_int, "password": positive_int}))
 
 
 def test_a_stage_flag_that_holds_a_url_is_not_repeated() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossfade.errors import SettingsError
@@ -61,9 +61,11 @@ def test_the_password_is_decoded_and_held_back() -> None:
     password = StoreUrl.parse("postgresql://u:p%40%2Fss@h/db").password
     assert password is not None
     assert password.get_secret_value() == "p@/ss"
-    token = StoreUrl.parse("emergent+https://emt_1@host").password
-    assert token is not None
-    assert token.get_secret_value() == "emt_1"
+    for login in ("emt_1:x", ":emt_1:x", "emt_1%3Ax", "emt_1:x:"):
+        graph = StoreUrl.parse(f"emergent+https://{login}@host")
+        assert graph.password is not None
+        assert graph.password.get_secret_value() == "emt_1:x"
+        assert graph.user is None
 
 
 @pytest.mark.parametrize(
@@ -135,8 +137,10 @@ def test_a_third_party_scheme_must_be_known() -> None:
     [
         (f"postgresql://u:{CANARY}@h:5432/db", "postgresql://u:***@h:5432/db"),
         (f"postgresql://:{CANARY}@h/db", "postgresql://:***@h/db"),
-        (f"emergent+https://{CANARY}@h/x", "emergent+https://:***@h/x"),
-        (f"duck://{CANARY}@h", "duck://:***@h"),
+        (f"emergent+https://{CANARY}@h/x", "emergent+https://***@h/x"),
+        (f"emergent+https://{CANARY}:@h/x", "emergent+https://***@h/x"),
+        (f"duck://{CANARY}:@h", "duck://***@h"),
+        (f"duck://{CANARY}@h", "duck://***@h"),
         (f"emergent+https://h/x?api_key={CANARY}&page=5", "emergent+https://h/x?api_key=***&page=5"),
         (f"postgresql://h/db?sslpassword={CANARY}", "postgresql://h/db?sslpassword=***"),
         (f"sqlite:////a.db?CLIENT_Secret={CANARY}", "sqlite:////a.db?CLIENT_Secret=***"),
@@ -202,6 +206,7 @@ def outcome(text: str) -> str:
 SECRETS = st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=30).map(lambda t: CANARY + t)
 
 
+@settings(max_examples=500)
 @given(SECRETS, st.sampled_from(["postgresql://u:{}@h/db", "emergent+https://{}@h", "emergent+https://h/?token={}"]))
 def test_no_password_is_ever_shown(secret: str, form: str) -> None:
     """Whatever characters a password has, escaped or not, it is in no text of the URL and in no error."""

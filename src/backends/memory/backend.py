@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from ...entity import Entity
 from ...errors import CorruptRecord, Missing, Unavailable
@@ -20,7 +20,7 @@ __all__ = ["MemoryBackend"]
 class MemoryBackend(Backend):
     """Tables of encoded rows. A batch takes place between two turns of the event loop, so it is atomic."""
 
-    capabilities: Final = Capabilities(
+    capabilities = Capabilities(
         kind="memory",
         durable=False,
         transactional=True,
@@ -143,5 +143,3 @@ def _apply(table: Table, change: Apply, undo: Undo) -> bool:
         table.store(change.record, undo)
     table.set_version(change.key, change.version, undo)
     return True
-
-

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from ...query import AllOf, AnyOf, Compare, Condition
 
 __all__ = ["Columns", "leaf_values", "padded", "predicate"]
+
+_OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+}
 
 Columns = Mapping[str, sa.ColumnElement[Any]]
 
@@ -53,22 +63,12 @@ def _compare(leaf: Compare, column: sa.ColumnElement[Any], values: Iterator[Any]
         case "not null":
             return column.is_not(None)
         case "in":
-            return sa.or_(*(column == next(values) for _ in range(len(leaf_values(leaf)))))
+            return sa.or_(*(column == next(values) for _ in leaf_values(leaf)))
         case "not in":
-            return sa.and_(*(column != next(values) for _ in range(len(leaf_values(leaf)))))
-        case "eq":
-            return column == next(values)
-        case "ne":
-            return column != next(values)
-        case "lt":
-            return column < next(values)
-        case "le":
-            return column <= next(values)
-        case "gt":
-            return column > next(values)
-        case "ge":
-            return column >= next(values)
+            return sa.and_(*(column != next(values) for _ in leaf_values(leaf)))
         case "contains":
             return sa.func.instr(column, next(values)) > 0
         case "not contains":
             return sa.func.instr(column, next(values)) == 0
+    test: sa.ColumnElement[bool] = _OPERATORS[leaf.op](column, next(values))
+    return test

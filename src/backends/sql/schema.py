@@ -74,15 +74,15 @@ def _column(
     return sa.Column(name, type_, nullable=nullable, server_default=default, autoincrement=entity.minted or False)
 
 
-def _indexes(
-    entity: Entity, table: sa.Table, names: Mapping[str, str], literal: Callable[[Field, Any], Any]
-) -> None:
+def _indexes(entity: Entity, table: sa.Table, names: Mapping[str, str], literal: Callable[[Field, Any], Any]) -> None:
     for index, where in entity.indexes:
         columns = [table.c[names[name]] for name in index.fields]
         name = index.name or "_".join(["ix", entity.name, *index.fields])
         sa.Index(name, *columns, unique=index.unique, **_partial(where, table, names, literal))
     for unique in entity.unique:
-        if unique.where is not None and not any(index.unique and index.fields == unique.fields for index, _ in entity.indexes):
+        if unique.where is not None and not any(
+            index.unique and index.fields == unique.fields for index, _ in entity.indexes
+        ):
             raise AssertionError("a partial unique set is declared by its index")
 
 

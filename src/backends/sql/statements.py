@@ -134,9 +134,7 @@ class Statements:
         """All columns of everything that matches, in no order."""
         statement = self._cached(
             ("matching", where.shape()),
-            lambda: self.compile(
-                lambda values: sa.select(*self._bare).where(predicate(where, self._columns, values))
-            ),
+            lambda: self.compile(lambda values: sa.select(*self._bare).where(predicate(where, self._columns, values))),
         )
         return statement, self._values(where)
 

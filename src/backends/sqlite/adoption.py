@@ -12,7 +12,6 @@ from sqlalchemy.dialects import sqlite as dialect
 from ...codec import Codec
 from ...entity import Entity
 from ...errors import SchemaMismatch
-
 from ...values import BoolKind, BytesKind, EnumKind, FloatKind, IntegerKind, JsonKind, Kind, SecretKind, TextKind
 from ..sql.schema import Tables
 from .search import SearchIndex, can_index, index_name
@@ -112,7 +111,9 @@ def _judge(connection: sqlite3.Connection, codec: Codec, table: sa.Table, where:
             f"give {entity.cls.__name__}.{entity.key[0]} no default"
         )
     ours = _is_ours(connection, entity)
-    (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE", (entity.name,)).fetchone()
+    (sql,) = connection.execute(
+        "SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE", (entity.name,)
+    ).fetchone()
     return Adopted(
         ours=ours,
         indexed=ours and bool(entity.search) and _exists(connection, index_name(entity)),
@@ -136,7 +137,7 @@ def _unique_sets(
     connection: sqlite3.Connection, table: str, columns: Mapping[str, _Column]
 ) -> Iterator[frozenset[str]]:
     yield frozenset(name for name, column in columns.items() if column.key_position)
-    text = "SELECT name FROM pragma_index_list(?) WHERE \"unique\" = 1 AND partial = 0"
+    text = 'SELECT name FROM pragma_index_list(?) WHERE "unique" = 1 AND partial = 0'
     for (index,) in connection.execute(text, (table,)).fetchall():
         members = connection.execute("SELECT name FROM pragma_index_info(?)", (index,)).fetchall()
         if all(name is not None for (name,) in members):
@@ -157,7 +158,9 @@ def _differences(
         if ref.enforced and set(_columns_of(codec, ref.fields)) not in held.values():
             yield f"the reference {', '.join(ref.fields)} to {ref.to} is not enforced"
     indexed = {
-        tuple((name or "").casefold() for (name,) in connection.execute("SELECT name FROM pragma_index_info(?)", (index,)))
+        tuple(
+            (name or "").casefold() for (name,) in connection.execute("SELECT name FROM pragma_index_info(?)", (index,))
+        )
         for (index,) in connection.execute("SELECT name FROM pragma_index_list(?)", (entity.name,)).fetchall()
     }
     lies = {item.name: column.casefold() for item, column in zip(entity.fields, codec.columns, strict=True)}
@@ -194,11 +197,13 @@ def _fitting(kind: Kind) -> frozenset[str]:
         or kind.name == "decimal"
         or (isinstance(kind, JsonKind) and kind.only is None)
     )
-    return frozenset({"text", "none"}) if looks_like_a_number else frozenset({"text", "none", "numeric", "integer", "real"})
+    return (
+        frozenset({"text", "none"})
+        if looks_like_a_number
+        else frozenset({"text", "none", "numeric", "integer", "real"})
+    )
 
 
 def _wanted(kind: Kind) -> str:
     fitting = _fitting(kind)
     return "TEXT" if "text" in fitting else "REAL" if "real" in fitting else "INTEGER"
-
-

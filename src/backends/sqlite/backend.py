@@ -79,7 +79,10 @@ class SqliteBackend(Backend):
         versions = Versions()
         for name, codec in codecs.items():
             known = adopted[name]
-            columns = {item.name: _comparing(item, tables[name].c[item.column_in("sqlite")], known.ours) for item in codec.entity.fields}
+            columns = {
+                item.name: _comparing(item, tables[name].c[item.column_in("sqlite")], known.ours)
+                for item in codec.entity.fields
+            }
             search = SearchIndex(codec.entity) if known.indexed else None
             self._tables[name] = SqliteTable(codec, tables[name], columns, search, versions, self._tables)
             self._sequences[name] = known.sequence
@@ -156,9 +159,7 @@ class SqliteBackend(Backend):
 
     async def search(self, entity: Entity, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         table = self._table(entity)
-        return await self._reading(
-            lambda connection: table.search(connection, words, where, limit), at_one_moment=True
-        )
+        return await self._reading(lambda connection: table.search(connection, words, where, limit), at_one_moment=True)
 
     async def reserve(self, entity: Entity, count: int) -> Sequence[int]:
         name = entity.name
@@ -196,7 +197,8 @@ def _comparing(item: Field, column: sa.ColumnElement[Any], ours: bool) -> sa.Col
     if ours:
         return column
     if isinstance(item.kind, DatetimeKind):
-        return getattr(sa.func, TIME)(column)
+        instant: sa.ColumnElement[Any] = getattr(sa.func, TIME)(column)
+        return instant
     if isinstance(item.kind, TextKind | EnumKind):
         return sa.collate(column, "BINARY")
     return column

@@ -77,7 +77,9 @@ def _prepare(connection: sqlite3.Connection, options: Options, *, writes: bool) 
     if not options.read_only and writes:
         (mode,) = connection.execute(f"PRAGMA journal_mode={options.journal}").fetchone()
         if mode != options.journal:
-            raise Unsupported(f"{options.where}: SQLite keeps its journal as {mode!r} here and cannot use {options.journal!r}")
+            raise Unsupported(
+                f"{options.where}: SQLite keeps its journal as {mode!r} here and cannot use {options.journal!r}"
+            )
     connection.execute(f"PRAGMA synchronous={options.synchronous}")
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA trusted_schema=OFF")

@@ -85,8 +85,7 @@ def translated(error: Exception, where: str, entity: str | None = None) -> Cross
 
     The most specific match wins: the code, then the class. InvalidRecord is about `entity`.
     """
-    code = getattr(error, "sqlite_errorcode", None)
-    cls, reason = _ADVICE.get(code & 0xFF, None) or _by_class(error) if code is not None else _by_class(error)
+    cls, reason = _ADVICE.get(getattr(error, "sqlite_errorcode", -1) & 0xFF) or _by_class(error)
     if cls is SchemaMismatch and any(part in str(error) for part in _SPEAKS_OF_STRUCTURE):
         reason = f"{error}; it was changed by another program, or belongs to another version of the application"
     if issubclass(cls, InvalidRecord):

@@ -79,7 +79,9 @@ def prepare(path: Path, where: str, *, create: bool) -> None:
             f"{where}: the file is not a SQLite database (or it is encrypted); it was left as it is. Correct the path"
         )
     if create and not os.access(folder, os.W_OK):
-        raise ReadOnly(f"{where}: the folder cannot be written, and SQLite keeps its log there; add ?mode=ro to only read")
+        raise ReadOnly(
+            f"{where}: the folder cannot be written, and SQLite keeps its log there; add ?mode=ro to only read"
+        )
 
 
 def _create(path: Path, where: str) -> None:

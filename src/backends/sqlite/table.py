@@ -107,9 +107,7 @@ class SqliteTable:
             return high * 2**32 + low
         return self._decoded(figure.field, value)
 
-    def search(
-        self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int
-    ) -> list[Found]:
+    def search(self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         if self._search is None:
             statement, values = self._statements.matching(where)
             return SearchIndex.scan(self, connection, statement.text, statement.arrange(values), words, limit)
@@ -267,11 +265,17 @@ class SqliteTable:
             sqlite3.SQLITE_CONSTRAINT_ROWID,
         ):
             fields = self._fields_of(constraint_columns(error))
-            raise Duplicate(self.entity.name, key, fields=() if set(fields) == set(self.entity.key) else fields) from error
+            raise Duplicate(
+                self.entity.name, key, fields=() if set(fields) == set(self.entity.key) else fields
+            ) from error
         if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
             ref = self._dangling(connection, record)
-            reason = f"the record of {ref.to} that it refers to is not there" if ref else "others still refer to what it was"
-            raise DanglingReference(self.entity.name, key, field=ref.fields[0] if ref else None, reason=reason) from error
+            reason = (
+                f"the record of {ref.to} that it refers to is not there" if ref else "others still refer to what it was"
+            )
+            raise DanglingReference(
+                self.entity.name, key, field=ref.fields[0] if ref else None, reason=reason
+            ) from error
         refused = translated(error, "", self.entity.name)
         reason = refused.reason if isinstance(refused, InvalidRecord) else str(refused)
         raise InvalidRecord(self.entity.name, key, reason=reason) from error
@@ -333,4 +337,5 @@ def _figure(figure: Aggregate, column: sa.ColumnElement[Any]) -> sa.ColumnElemen
     if isinstance(field.kind, FloatKind):
         return sa.func.total(column)
     assert isinstance(field.kind, DecimalKind)
-    return getattr(sa.func, DECIMAL_SUM)(column)
+    exact: sa.ColumnElement[Any] = getattr(sa.func, DECIMAL_SUM)(column)
+    return exact

@@ -91,7 +91,7 @@ def install_functions(connection: sqlite3.Connection) -> None:
     """Give a connection what the compiled statements call."""
     connection.create_collation(DECIMAL, _compare_decimals)
     connection.create_function(TIME, 1, _canonical_time, deterministic=True)
-    connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)
+    connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)  # type: ignore[arg-type]
 
 
 def _compare_decimals(a: str, b: str) -> int:

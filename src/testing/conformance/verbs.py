@@ -314,6 +314,7 @@ class TestNames(Suite):
             expected = Keyword(select="t", order=1, group="h", key="k", expect="e", changes="x", user="u", to="s")
             changes = {"key": "k", "expect": "e", "changes": "x", "group": "h", "user": "u"}
             assert await words.patch("t", changes) == expected
+            assert await words.get("t") == expected
             page = await words.page((k.group >= "g") & (k.limit == None), order=[k.group.desc(), k.order])  # noqa: E711
             assert [w.select for w in page.items] == ["t"]
             assert await words.aggregate({"values": k.order.sum()}, by=k.group) == [

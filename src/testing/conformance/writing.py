@@ -130,6 +130,18 @@ class TestPatch(Suite):
                 assert await records.patch("m", {item.name: None}) == expected
             assert await records.get("m") == Maybe(id="m")
 
+    async def test_several_fields_in_any_order(self, place: Place) -> None:
+        source = everything(id="m")
+        values = {item.name: getattr(source, item.name) for item in entity_of(Maybe).fields[1:]}
+        async with place.store(Maybe) as store:
+            records = store.repository(Maybe)
+            for names in (list(values), list(values)[::-1], sorted(values), ["integer", "text"], ["mood", "flag", "id"]):
+                await records.upsert(Maybe(id="m", text="t"))
+                changes = {name: values[name] for name in names if name != "id"}
+                expected = Maybe(id="m", **{"text": "t", **changes})
+                assert await records.patch("m", changes) == expected
+                assert await records.get("m") == expected
+
     async def test_what_is_refused(self, place: Place) -> None:
         async with place.store(Note, Pair) as store:
             notes, pairs = store.repository(Note), store.repository(Pair)

@@ -1,0 +1,274 @@
+"""Group commit, crashes, and several processes on one file."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crossfade
+from crossfade.backends.sqlite import inline
+from crossfade.events import BatchRetried
+
+from .library import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
+
+
+ROOT = str(Path(__file__).parents[2])
+
+
+async def commits(store: crossfade.Store) -> list[str]:
+    """A list that grows by every statement the writing connection runs from now on."""
+    seen: list[str] = []
+    await in_writer(store, lambda connection: connection.set_trace_callback(seen.append))
+    return seen
+
+
+async def test_writers_that_wait_together_commit_together(tmp_path: Path) -> None:
+    """A hundred concurrent writes need a handful of transactions, and each of them is there."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        seen = await commits(store)
+        added = await asyncio.gather(*(notes.add(Note(text=str(n))) for n in range(100)))
+        assert len({note.id for note in added}) == 100
+        assert [statement for statement in seen if statement.startswith("COMMIT")] != []
+        assert seen.count("COMMIT") < 30
+        assert await notes.count() == 100
+
+
+async def test_a_failing_writer_fails_alone(tmp_path: Path) -> None:
+    """In one transaction with others, what one of them did is taken back and the rest stands."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=ENTITIES) as store:
+        authors, books = store.repository(Author), store.repository(Book)
+        await authors.add(Author(id="taken", name="taken"))
+
+        async def unit(number: int) -> None:
+            async with store.unit() as unit:
+                await unit.repository(Author).upsert(Author(id=f"u{number}", name=f"u{number}"))
+                await unit.repository(Book).upsert(Book(id=f"b{number}", title="t", author_id="nobody"))
+
+        outcomes = await asyncio.gather(
+            *(authors.add(Author(id=str(n), name=str(n))) for n in range(20)),
+            authors.add(Author(id="x", name="taken")),
+            books.add(Book(id="1", title="t", author_id="nobody")),
+            unit(1),
+            *(authors.add(Author(id=f"late{n}", name=f"late{n}")) for n in range(20)),
+            return_exceptions=True,
+        )
+        errors = [type(outcome).__name__ for outcome in outcomes if isinstance(outcome, BaseException)]
+        assert errors == ["Duplicate", "DanglingReference", "DanglingReference"]
+    assert raw(path, "SELECT count(*) FROM authors") == [(41,)]
+    assert raw(path, "SELECT count(*) FROM books") == [(0,)]
+
+
+async def test_a_lost_transaction_is_run_again_one_by_one(tmp_path: Path) -> None:
+    """When SQLite takes the whole transaction back, only the write that caused it fails."""
+    path = tmp_path / "app.db"
+    runtime = crossfade.Runtime()
+    told: list[crossfade.Event] = []
+    runtime.events.listen(told.append)
+    async with crossfade.open(url(path), entities=ENTITIES, runtime=runtime) as store:
+        notes = store.repository(Note)
+        await notes.add(Note(text="first"))
+
+        def lose(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT INTO notes (text) VALUES ('lost')")
+            connection.execute("INSERT OR ROLLBACK INTO notes (id, text) VALUES (1, 'again')")
+
+        outcomes = await asyncio.gather(
+            *(notes.add(Note(text=f"before{n}")) for n in range(5)),
+            in_writer(store, lose),
+            *(notes.add(Note(text=f"after{n}")) for n in range(5)),
+            return_exceptions=True,
+        )
+        failed = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+        assert [type(error) for error in failed] == [crossfade.InvalidRecord]
+        assert [type(event) for event in told if isinstance(event, BatchRetried)] == [BatchRetried]
+    texts = {text for (text,) in raw(path, "SELECT text FROM notes")}
+    assert texts == {"first", *(f"{when}{n}" for when in ("before", "after") for n in range(5))}
+
+
+async def test_a_long_queue_is_split_into_bounded_transactions(tmp_path: Path) -> None:
+    """No transaction takes more than its bound of other callers' changes."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        seen = await commits(store)
+        await asyncio.gather(*(notes.add(Note(text="x")) for _ in range(1000)))
+        inserts, largest = 0, 0
+        for statement in seen:
+            inserts = 0 if statement.startswith("BEGIN") else inserts + statement.startswith("INSERT")
+            largest = max(largest, inserts)
+        assert 1 < largest <= 256
+
+
+async def test_a_cancelled_caller_leaves_whole_writes(tmp_path: Path) -> None:
+    """Cancelled at any moment, a unit is there whole or not at all, and the store goes on."""
+    path = tmp_path / "app.db"
+    chance = random.Random(7)
+    async with crossfade.open(url(path), entities=ENTITIES) as store:
+
+        async def pair(number: int) -> None:
+            async with store.unit() as unit:
+                await unit.repository(Author).add(Author(id=f"{number}", name=f"{number}"))
+                await unit.repository(Book).add(Book(id=f"{number}", title="t", author_id=f"{number}"))
+
+        for number in range(150):
+            task = asyncio.ensure_future(pair(number))
+            for _ in range(chance.randrange(6)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.3:
+                await asyncio.sleep(chance.random() * 0.002)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await store.repository(Note).add(Note(text="still here"))
+    assert raw(path, "SELECT count(*) FROM authors a LEFT JOIN books b ON b.id = a.id WHERE b.id IS NULL") == [(0,)]
+    assert raw(path, "SELECT text FROM notes") == [("still here",)]
+
+
+WRITER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+import crossfade
+from tests.sqlite.library import Note
+
+async def main():
+    async with crossfade.open(sys.argv[1], entities=[Note]) as store:
+        notes = store.repository(Note)
+        async def write(task):
+            for n in range(10_000):
+                note = await notes.add(Note(text=f"{task}-{n}"))
+                sys.stdout.write(f"{note.id} {note.text}\\n")
+                sys.stdout.flush()
+        await asyncio.gather(*(write(task) for task in range(4)))
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    """Killed with SIGKILL at random moments, twenty times on one file: every acknowledged note is there."""
+    path = tmp_path / "app.db"
+    chance = random.Random(11)
+    acknowledged: dict[int, str] = {}
+    for _ in range(20):
+        command = [sys.executable, "-c", WRITER, url(path), ROOT]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(chance.randrange(1, 120))]
+        child.send_signal(signal.SIGKILL)
+        lines += child.stdout.read().splitlines(keepends=True)
+        child.wait()
+        child.stdout.close()
+        for line in lines:
+            if line.endswith("\n"):
+                number, text = line.split()
+                assert int(number) not in acknowledged, "an integer key was given out twice"
+                acknowledged[int(number)] = text
+    held = dict(raw(path, "SELECT id, text FROM notes"))
+    assert len(acknowledged) > 500
+    assert {number: held.get(number) for number in acknowledged} == acknowledged
+    assert raw(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+COUNTER = """
+import asyncio, sys
+sys.path.insert(0, sys.argv[2])
+import crossfade
+from tests.sqlite.library import Note
+
+async def main():
+    async with crossfade.open(sys.argv[1], entities=[Note]) as store:
+        for _ in range(100):
+            await store.repository(Note).mutate(1, lambda note: Note(id=1, text=str(int(note.text) + 1)))
+
+asyncio.run(main())
+"""
+
+
+def test_processes_that_mutate_one_record_lose_nothing(tmp_path: Path) -> None:
+    """Four processes count one record up at the same time: no step is lost."""
+    path = tmp_path / "app.db"
+    with crossfade.open_sync(url(path), entities=[Note]) as store:
+        store.repository(Note).add(Note(id=1, text="0"))
+    command = [sys.executable, "-c", COUNTER, url(path, "?busy_timeout=60s"), ROOT]
+    children = [subprocess.Popen(command) for _ in range(4)]
+    assert [child.wait() for child in children] == [0] * 4
+    assert raw(path, "SELECT text FROM notes") == [("400",)]
+
+
+def test_processes_that_open_a_new_file_together_agree(tmp_path: Path) -> None:
+    """Eight processes find no file, and each can write to the one that they make."""
+    path = tmp_path / "app.db"
+    program = textwrap.dedent(
+        """
+        import sys; sys.path.insert(0, sys.argv[2])
+        import crossfade
+        from tests.sqlite.library import ENTITIES, Note
+        with crossfade.open_sync(sys.argv[1], entities=ENTITIES) as store:
+            store.repository(Note).add(Note(text="x"))
+        """
+    )
+    children = [subprocess.Popen([sys.executable, "-c", program, url(path), ROOT]) for _ in range(8)]
+    assert [child.wait() for child in children] == [0] * 8
+    assert raw(path, "SELECT count(*) FROM notes") == [(8,)]
+
+
+async def test_a_forked_child_is_told_to_open_its_own(tmp_path: Path) -> None:
+    """A connection inherited over fork can damage the file, so that it is refused."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        inner = backend(store)
+        inner._pid = os.getpid() + 1
+        with pytest.raises(crossfade.Unavailable, match="forked"):
+            await store.repository(Note).find(1)
+
+
+async def test_point_reads_go_to_threads_while_they_are_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that would hold up the event loop are moved off it, and come back later."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        await notes.add(Note(id=1, text="x"))
+        reader = backend(store)._inline
+        assert reader is not None
+        monkeypatch.setattr(inline, "SLOW_SECONDS", -1.0)
+        rows: list[Any] = [reader.row("SELECT 1", ()) for _ in range(inline.STRIKES + 1)]
+        assert rows == [(1,)] * inline.STRIKES + [inline.NOT_NOW]
+        assert (await notes.get(1)).text == "x", "served by a thread"
+        monkeypatch.setattr(inline, "SLOW_SECONDS", 1.0)
+        reader._rest_until = 0.0
+        assert reader.row("SELECT 1", ()) == (1,)
+
+
+async def test_a_point_read_that_runs_long_is_interrupted_and_handed_on(tmp_path: Path) -> None:
+    """A statement beyond the bound of steps never holds the loop: it is cut and done by a thread."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        reader = backend(store)._inline
+        assert reader is not None
+        endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+        assert reader.row(endless, ()) is inline.NOT_NOW
+
+
+async def test_the_search_index_forgets_what_was_rolled_back(tmp_path: Path) -> None:
+    """The index lies in the transaction of the write: a unit that fails leaves no word behind."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=ENTITIES) as store:
+        books = store.repository(Book)
+        assert store.capabilities().full_text == "indexed"
+        with pytest.raises(crossfade.Duplicate):
+            await books.add_many([Book(id="1", title="one"), Book(id="1", title="two")])
+        assert await books.search("one") == []
+        await books.add(Book(id="1", title="one", blurb="Ein Käse"))
+        await books.patch("1", title="two")
+        assert [book.id for book in await books.search("käse TWO")] == ["1"]
+        assert await books.search("one") == []
+        raw(path, "DELETE FROM books")
+        assert await books.search("two") == [], "what another program deleted is not found"
+    assert raw(path, "SELECT words FROM books_search") == [("two ein käse",)]
