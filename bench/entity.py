@@ -14,7 +14,7 @@ import crossfade
 __all__ = ["COLUMNS", "DDL", "OWNERS", "TABLE", "Record", "Row", "Source", "record_of", "row_of"]
 
 TABLE = "records"
-OWNERS = 100
+OWNERS = 20
 """Records are spread over this many owners; a list is a page of one owner's records."""
 
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)

@@ -24,7 +24,6 @@ from bench.targets import Row, Synchronous
 __all__ = ["Figures", "Plan", "Samples", "measure"]
 
 _FULL_ROUNDS_MORE = 2
-_WARM_UP = 64
 _MOST = {"get": 60_000}
 
 
@@ -36,6 +35,7 @@ class Plan:
     seconds: float = 0.3
     records: int = 10_000
     bulk: int = 10_000
+    warm_up: int = 256
     exact: bool = False
 
     def rounds_of(self, row: Row) -> int:
@@ -164,11 +164,8 @@ async def _amount(row: Row, arena: _Arena, plan: Plan) -> int:
     """How many operations take about the planned time; found out by running some, which also warms up."""
     if row.operation in ("add_many", "scan"):
         return 1
-    least = _WARM_UP * (4 if row.tasks > 1 else 1)
-    rate = 0.0
-    for _ in range(2):
-        rate, _latencies = await arena.turn(row, least, plan.bulk)
-    return max(least, min(int(rate * plan.seconds), _MOST.get(row.operation, 20_000)))
+    rate, _latencies = await arena.turn(row, plan.warm_up, plan.bulk)
+    return max(plan.warm_up, min(int(rate * plan.seconds), _MOST.get(row.operation, 20_000)))
 
 
 def _rotated(names: Iterable[str], by: int) -> list[str]:

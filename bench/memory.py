@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -22,10 +21,11 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-import crossfade
 from bench.contenders.raw import INSERT
 from bench.entity import Record, Source
 from bench.report import table
+
+import crossfade
 
 __all__ = ["FLAT_MB", "MARKS", "main", "report"]
 

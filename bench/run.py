@@ -20,13 +20,14 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench import memory
 from bench.contenders import ENTRIES, Entry
 from bench.contenders.base import PRAGMAS
 from bench.machine import facts
 from bench.measure import Plan, measure
 from bench.report import document, text
 from bench.targets import ROWS, Row, chosen
+
+from bench import memory
 
 __all__ = ["main"]
 
@@ -80,7 +81,7 @@ def _positive(given: str) -> int:
 
 def _plan(quick: bool, rounds: int | None) -> Plan:
     if quick:
-        return Plan(rounds=rounds or 2, seconds=0.02, records=500, bulk=500, exact=True)
+        return Plan(rounds=rounds or 2, seconds=0.02, records=2_000, bulk=500, warm_up=64, exact=True)
     return Plan(rounds=rounds or Plan().rounds, exact=rounds is not None)
 
 

@@ -33,7 +33,7 @@ from .events import Event, Events, Runtime, new_id, now
 from .flags import Settings, Stage, StoreUrl, load_settings
 from .query import Aggregate, Condition, FieldRef, Order, count
 from .repos.opening import Opening
-from .repos.opening import open_store as open  # noqa: A004 - crossfade.open() is what people type
+from .repos.opening import open_store as open
 from .repos.repository import Page, Repository, Scope, Versioned
 from .repos.store import Store
 from .repos.sync import SyncRepository, SyncStore, SyncUnit, open_sync

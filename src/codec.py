@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, Protocol
 
 from .entity import Entity
 from .errors import CorruptRecord, InvalidRecord
+from .nested import SecretKind
 from .shapes import Field
-from .values import Kind, Refused, SecretKind, dump_json, load_json
+from .values import Kind, Refused, dump_json, load_json
 
 __all__ = ["Codec", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
 

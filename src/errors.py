@@ -89,8 +89,13 @@ class RecordError(CrossfadeError):
         return _rebuild, (type(self), self.entity, self.key, self.field, self.reason)
 
 
-def _rebuild(cls: type[RecordError], entity: str, key: Any, field: str | None, reason: str) -> RecordError:
-    return cls(entity, key, field=field, reason=reason)
+def _rebuild(
+    cls: type[RecordError], entity: str, key: Any, field: str | None, reason: str, *fields: tuple[str, ...]
+) -> RecordError:
+    error = cls(entity, key, field=field, reason=reason)
+    if isinstance(error, Duplicate) and fields:
+        (error.fields,) = fields
+    return error
 
 
 def show_key(key: Any) -> str:
@@ -122,6 +127,9 @@ class Duplicate(RecordError):
         if fields and not reason:
             reason = f"there is already a record with the same {', '.join(fields)}"
         super().__init__(entity, key, field=field, reason=reason)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (*super().__reduce__()[1], self.fields)
 
 
 class Conflict(RecordError):

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from .errors import InvalidQuery
-from .values import EnumKind, Kind, Refused, SecretKind, TextKind
+from .nested import SecretKind
+from .values import EnumKind, Kind, Refused, TextKind
 
 if TYPE_CHECKING:
     from .shapes import Field

@@ -22,6 +22,7 @@ import pydantic
 from pydantic_core import PydanticUndefined
 
 from .errors import DeclarationError
+from .nested import JsonKind, ListKind, MapKind, RecordKind, SecretKind
 from .secret import Secret
 from .values import (
     BoolKind,
@@ -32,12 +33,7 @@ from .values import (
     EnumKind,
     FloatKind,
     IntegerKind,
-    JsonKind,
     Kind,
-    ListKind,
-    MapKind,
-    RecordKind,
-    SecretKind,
     TextKind,
     UuidKind,
 )

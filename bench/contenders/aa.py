@@ -12,11 +12,10 @@ from advanced_alchemy.base import DefaultBase
 from advanced_alchemy.config import AsyncSessionConfig, EngineConfig, SQLAlchemyAsyncConfig
 from advanced_alchemy.filters import LimitOffset, OrderBy
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
-from advanced_alchemy.types import DateTimeUTC, JsonB
-from sqlalchemy.orm import Mapped, mapped_column
-
+from advanced_alchemy.types import DateTimeUTC
 from bench.entity import TABLE, Record
 from bench.targets import Operation, Synchronous
+from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import BUSY_SECONDS, PAGE, AsyncContender, Call, Contender
 from .sa_core import set_pragmas
@@ -41,7 +40,7 @@ class RecordModel(DefaultBase):
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     closed_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     note: Mapped[str | None] = mapped_column(sa.Text)
-    attributes: Mapped[dict[str, Any]] = mapped_column(JsonB)
+    attributes: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
 
 
 class Records(SQLAlchemyAsyncRepository[RecordModel]):

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-
 from bench.entity import COLUMNS, TABLE, Record
 from bench.targets import Operation, Synchronous
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from .base import BUSY_SECONDS, PAGE, PRAGMAS, AsyncContender, Call, Contender
 

@@ -62,7 +62,11 @@ async def test_times_that_others_wrote_compare_by_instant(tmp_path: Path) -> Non
     """Three texts for times in one column: filters and orders go by what they mean."""
     path = tmp_path / "cron.db"
     raw(path, LEGACY)
-    for name, text in (("b", "2026-01-17 10:11:12"), ("a", "2026-01-17T11:00:00.5+01:00"), ("c", "2026-01-17T10:11:13Z")):
+    for name, text in (
+        ("b", "2026-01-17 10:11:12"),
+        ("a", "2026-01-17T11:00:00.5+01:00"),
+        ("c", "2026-01-17T10:11:13Z"),
+    ):
         raw(path, "INSERT INTO jobs (name, Created_At) VALUES (?, ?)", name, text)
     j = crossfade.fields(Job)
     async with crossfade.open(url(path), entities=[Job]) as store:

@@ -179,7 +179,12 @@ MOUNTS = """\
 
 @pytest.mark.parametrize(
     ("path", "kind"),
-    [("/var/lib", "ext4"), ("/srv/my share", "nfs4"), ("/srv/my share/x/y", "nfs4"), ("/srv/my share/local/x", "tmpfs")],
+    [
+        ("/var/lib", "ext4"),
+        ("/srv/my share", "nfs4"),
+        ("/srv/my share/x/y", "nfs4"),
+        ("/srv/my share/local/x", "tmpfs"),
+    ],
 )
 def test_the_file_system_is_the_innermost_mount(path: str, kind: str) -> None:
     """Spaces in mount points and mounts inside mounts are told apart."""

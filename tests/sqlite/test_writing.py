@@ -21,7 +21,6 @@ from crossfade.events import BatchRetried
 
 from .library import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
 
-
 ROOT = str(Path(__file__).parents[2])
 
 

@@ -9,9 +9,10 @@ from typing import Any, NoReturn, TypeAlias
 from ...codec import Wire, compile_codec, json_wire
 from ...entity import Entity, Reference, UniqueSet
 from ...errors import DanglingReference, Duplicate
+from ...nested import SecretKind
 from ...query import comparable
 from ...shapes import Field
-from ...values import Kind, SecretKind
+from ...values import Kind
 from ..base import Found, Query, key_order
 
 __all__ = ["Table", "Undo"]

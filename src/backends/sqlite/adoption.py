@@ -12,7 +12,8 @@ from sqlalchemy.dialects import sqlite as dialect
 from ...codec import Codec
 from ...entity import Entity
 from ...errors import SchemaMismatch
-from ...values import BoolKind, BytesKind, EnumKind, FloatKind, IntegerKind, JsonKind, Kind, SecretKind, TextKind
+from ...nested import JsonKind, SecretKind
+from ...values import BoolKind, BytesKind, EnumKind, FloatKind, IntegerKind, Kind, TextKind
 from ..sql.schema import Tables
 from .search import SearchIndex, can_index, index_name
 

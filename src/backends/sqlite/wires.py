@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ...codec import Wire, json_wire
+from ...nested import SecretKind
 from ...shapes import Field
 from ...values import (
     BoolKind,
@@ -21,7 +22,6 @@ from ...values import (
     IntegerKind,
     Kind,
     Refused,
-    SecretKind,
     TextKind,
 )
 

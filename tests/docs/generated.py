@@ -1,0 +1,172 @@
+"""The parts of the pages that are made from the code, so that they cannot drift.
+
+    python tests/docs/generated.py      writes them anew
+
+A generated part stands on its page between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from crossfade import Capabilities, CrossfadeError, Repository, Store, Unit, errors
+from crossfade.backends.memory import MemoryBackend
+from crossfade.backends.sqlite.connection import Options
+from crossfade.backends.sqlite import SqliteBackend
+from crossfade.events import Runtime
+
+__all__ = ["PARTS", "part_of", "written"]
+
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+
+
+def verbs() -> list[str]:
+    """The verbs of a repository, in the order of the contract."""
+    return [
+        name
+        for name, member in vars(Repository).items()
+        if not name.startswith("_")
+        and (
+            inspect.iscoroutinefunction(member) or inspect.isasyncgenfunction(member) or hasattr(member, "__wrapped__")
+        )
+    ]
+
+
+def _signature(owner: type, name: str) -> str:
+    member = inspect.unwrap(getattr(owner, name))
+    found = inspect.signature(member)
+    shown = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in found.parameters.values()
+        if parameter.name != "self"
+    ]
+    text = str(found.replace(parameters=shown, return_annotation=inspect.Signature.empty))
+    returned = found.return_annotation
+    return f"{name}{text}" + ("" if returned in ("", inspect.Signature.empty) else f" -> {returned}")
+
+
+def _doc(owner: type, name: str | None = None) -> str:
+    member = owner if name is None else getattr(owner, name)
+    return inspect.cleandoc(inspect.unwrap(member).__doc__ or "")
+
+
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.split("\n\n")[0].split())
+    return re.split(r"(?<=[.;])\s", paragraph)[0].rstrip(";.") + "."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def verb_table() -> Iterator[str]:
+    yield "| verb | |"
+    yield "|---|---|"
+    for name in verbs():
+        yield f"| [`{name}`](#{name}) | {_cell(_first_sentence(_doc(Repository, name)))} |"
+
+
+def verb_sections() -> Iterator[str]:
+    for name in verbs():
+        yield f"### {name}"
+        yield ""
+        yield "```text"
+        yield from textwrap.wrap(_signature(Repository, name), 110, subsequent_indent=" " * (len(name) + 1))
+        yield "```"
+        yield ""
+        yield _doc(Repository, name)
+        yield ""
+
+
+def around() -> Iterator[str]:
+    yield _doc(Repository).partition("\n\n")[2].partition("polls = store.repository(Polls)\n\n")[2]
+    yield ""
+    for title, owner, name in (("Units of work", Unit, None), ("store.transact", Store, "transact")):
+        yield f"### {title}"
+        yield ""
+        if name is not None:
+            yield f"```text\n{_signature(owner, name)}\n```"
+            yield ""
+        yield _doc(owner, name)
+        yield ""
+
+
+def capabilities() -> Iterator[str]:
+    sqlite = SqliteBackend(Options(path=Path("app.db"), where="sqlite:///app.db"), Runtime())
+    tree = ast.parse(inspect.getsource(Capabilities)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    told = {}
+    for node, after in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            told[ast.unparse(node.target)] = str(after.value.value)
+    yield "| capability | memory | SQLite | |"
+    yield "|---|---|---|---|"
+    for item in fields(Capabilities):
+        ours, theirs = getattr(MemoryBackend.capabilities, item.name), getattr(sqlite.capabilities, item.name)
+        meaning = _cell(" ".join(told[item.name].split()))
+        yield f"| `{item.name}` | {_plain(ours)} | {_plain(theirs)} | {meaning} |"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def error_tree() -> Iterator[str]:
+    yield "```text"
+    yield from _branch(CrossfadeError, "")
+    yield "```"
+
+
+def _branch(cls: type[CrossfadeError], indent: str) -> Iterator[str]:
+    others = [base.__name__ for base in cls.__bases__[1:]]
+    yield f"{indent}{cls.__name__}" + (f"  (also {', '.join(others)})" if others else "")
+    for name in errors.__all__:
+        child = getattr(errors, name)
+        if child.__bases__[0] is cls:
+            yield from _branch(child, indent + "    ")
+
+
+PARTS: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
+    "verbs": ("contract.md", verb_table),
+    "each verb": ("contract.md", verb_sections),
+    "around the verbs": ("contract.md", around),
+    "capabilities": ("contract.md", capabilities),
+    "tree": ("errors.md", error_tree),
+}
+
+
+def part_of(name: str) -> str:
+    """What stands on the page now."""
+    found = _pattern(name).search((DOCS / PARTS[name][0]).read_text(encoding="utf-8"))
+    assert found is not None, f"{PARTS[name][0]} has no part {name!r}"
+    return found[1].strip("\n")
+
+
+def written(name: str) -> str:
+    """What the code says should stand there."""
+    return "\n".join(PARTS[name][1]()).strip("\n")
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(rf"<!-- generated: {name} -->\n(.*?)<!-- end of {name} -->", re.DOTALL)
+
+
+def main() -> None:
+    for name, (file, _) in PARTS.items():
+        page = DOCS / file
+        part = f"<!-- generated: {name} -->\n\n{written(name)}\n\n<!-- end of {name} -->"
+        page.write_text(
+            _pattern(name).sub(lambda _, part=part: part, page.read_text(encoding="utf-8")), encoding="utf-8"
+        )  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,312 @@
+"""From settings to repositories: what is asked, where records lie, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+
+import crossfade
+from crossfade.backends.memory import MemoryBackend
+from crossfade.events import StoreOpened
+from crossfade.repos import opening
+
+
+@crossfade.entity("polls", key="id", group="votes")
+@dataclass(slots=True)
+class Poll:
+    id: str
+    open: bool = True
+
+
+@crossfade.entity("votes", key=("poll_id", "voter"), group="votes")
+@dataclass(slots=True, kw_only=True)
+class Vote:
+    poll_id: Annotated[str, crossfade.Ref("polls")]
+    voter: str
+    option: str
+
+
+@crossfade.entity("mails", key="id", home="mail")
+@dataclass(slots=True)
+class Mail:
+    id: str
+    poll_id: Annotated[str | None, crossfade.Ref("polls")] = None
+
+
+@crossfade.entity("jobs", key="id", home="db")
+@dataclass(slots=True)
+class Job:
+    id: str
+
+
+def tables(path: Path) -> set[str]:
+    connection = sqlite3.connect(path)
+    try:
+        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    finally:
+        connection.close()
+
+
+class Polls(crossfade.Repository[Poll]):
+    async def cast(self, poll_id: str, voter: str, option: str) -> Vote:
+        async def work(unit: crossfade.Scope) -> Vote:
+            poll = await unit.repository(Polls).get(poll_id)
+            if not poll.open:
+                raise ValueError("closed")
+            return await unit.repository(Vote).upsert(Vote(poll_id=poll_id, voter=voter, option=option))
+
+        return await self.store.transact(work)
+
+
+def settings(folder: Path, text: str) -> Path:
+    path = folder / "crossfade.toml"
+    path.write_text(text)
+    return path
+
+
+TWO = '[stores]\nold = "sqlite:///old.db"\nnew = "sqlite:///new.db"\n'
+
+
+@pytest.mark.parametrize(
+    ("environ", "stage", "used"),
+    [
+        ({}, None, "old.db"),
+        ({"CROSSFADE_STAGE": "old-only"}, None, "old.db"),
+        ({"CROSSFADE_STAGE": "new-only"}, None, "new.db"),
+        ({"CROSSFADE_STAGE": "old-only", "CROSSFADE_STAGE_VOTES": "new-only"}, None, "new.db"),
+        ({"CROSSFADE_STAGE": "old-only"}, "new-only", "new.db"),
+        ({"CROSSFADE_STAGE": "old-only"}, {"votes": crossfade.Stage.NEW_ONLY}, "new.db"),
+    ],
+)
+async def test_the_stage_says_which_store_is_used(
+    tmp_path: Path, environ: dict[str, str], stage: Any, used: str
+) -> None:
+    """The one store of an -only stage is opened, the other is not even made."""
+    path = settings(tmp_path, TWO)
+    async with crossfade.open(path, entities=[Poll, Vote], environ=environ, stage=stage) as store:
+        await store.repository(Poll).add(Poll("p1"))
+    assert {item.name for item in tmp_path.glob("*.db")} == {used}
+    assert {"polls", "votes"} <= tables(tmp_path / used)
+
+
+@pytest.mark.parametrize("stage", ["dual-write", "shadow", "dual-write-new-read", "new-primary"])
+async def test_a_stage_between_is_refused_in_one_sentence(tmp_path: Path, stage: str) -> None:
+    """Until the composite acts on a stage, asking for it never passes as another one."""
+    path = settings(tmp_path, TWO)
+    with pytest.raises(
+        crossfade.Unsupported, match=f"'votes' is asked to be in the stage '{stage}'.*not part of it yet"
+    ):
+        await crossfade.open(path, entities=[Poll, Vote], environ={"CROSSFADE_STAGE": stage})
+    assert not list(tmp_path.glob("*.db"))
+
+
+async def test_a_misspelt_flag_stops_the_program(tmp_path: Path) -> None:
+    """Names and values alike, with the nearest that would do."""
+    path = settings(tmp_path, TWO)
+    for environ, nearest in (
+        ({"CROSSFADE_STAGE_VOTE": "new-only"}, "CROSSFADE_STAGE_VOTES"),
+        ({"CROSSFADE_STAGE": "newonly"}, "new-only"),
+    ):
+        with pytest.raises(crossfade.FlagError, match=nearest):
+            await crossfade.open(path, entities=[Poll, Vote], environ=environ)
+
+
+SEVERAL = """
+[stores]
+old = { db = "sqlite:///cron.db", mail = "sqlite:///gmail.db" }
+new = "sqlite:///new.db"
+"""
+
+
+async def test_several_old_stores_hold_their_own_entities(tmp_path: Path) -> None:
+    """Each entity lies where its home is, and a reference to the other store is a plain key there."""
+    path = settings(tmp_path, SEVERAL)
+    async with crossfade.open(path, entities=[Job, Mail, PollAtHome], environ={}) as store:
+        await store.repository(Job).add(Job("1"))
+        await store.repository(Mail).add(Mail("1", poll_id="nowhere"))
+        with pytest.raises(crossfade.Unsupported, match="a unit of work stays in one store"):
+            async with store.unit() as unit:
+                await unit.repository(Job).add(Job("2"))
+                await unit.repository(Mail).add(Mail("2"))
+        assert await store.repository(Job).count() == 1
+    assert tables(tmp_path / "cron.db") >= {"jobs", "polls"}
+    assert tables(tmp_path / "gmail.db") >= {"mails"}
+    assert "jobs" not in tables(tmp_path / "gmail.db")
+
+
+@crossfade.entity("polls", key="id", home="db")
+@dataclass(slots=True)
+class PollAtHome:
+    id: str
+
+
+async def test_an_entity_without_a_home_must_say_so_where_there_are_several(tmp_path: Path) -> None:
+    """Which of several old stores is never guessed, and a home that is none is told."""
+    path = settings(tmp_path, SEVERAL)
+    with pytest.raises(crossfade.SettingsError, match=r"several old stores \(db, mail\).*home="):
+        await crossfade.open(path, entities=[Poll], environ={})
+    with pytest.raises(crossfade.SettingsError, match="lies in the old store 'mail', and there are only: old"):
+        await crossfade.open(settings(tmp_path, TWO), entities=[Mail, Poll], environ={})
+
+
+async def test_nothing_set_says_what_to_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first thing a newcomer meets names the three ways to give a store."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(crossfade.SettingsError, match=r"URL.*CROSSFADE_STORE.*crossfade\.toml"):
+        await crossfade.open(entities=[Poll], environ={})
+    async with crossfade.open(entities=[Poll], environ={"CROSSFADE_STORE": "memory:"}) as store:
+        assert store.capabilities().kind == "memory"
+
+
+@pytest.fixture
+def module() -> Iterator[str]:
+    made = types.ModuleType("an_application")
+    made.Poll, made.Vote, made.other = Poll, Vote, 3  # type: ignore[attr-defined]
+    sys.modules["an_application"] = made
+    yield "an_application"
+    del sys.modules["an_application"]
+
+
+async def test_entities_come_from_the_modules_that_the_settings_name(tmp_path: Path, module: str) -> None:
+    """`models` finds what is declared there; what cannot be found is told."""
+    text = f'models = ["{module}"]\nstore = "memory:"\n'
+    async with crossfade.open(settings(tmp_path, text), environ={}) as store:
+        assert {entity.name for entity in store.entities} == {"polls", "votes"}
+    for text, message in (
+        ('models = ["no.such.module"]\nstore = "memory:"', "cannot be imported"),
+        ('models = ["json"]\nstore = "memory:"', "declare no entities"),
+        ('store = "memory:"', r"entities=\[...\]"),
+        ('catalog = "diane"\nstore = "memory:"', "no catalog named 'diane'"),
+    ):
+        with pytest.raises(crossfade.SettingsError, match=message):
+            await crossfade.open(settings(tmp_path, text), environ={})
+
+
+async def test_what_was_opened_is_closed_when_a_later_store_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A half-opened move leaves no connection and no thread behind."""
+    before = {thread.name for thread in threading.enumerate()}
+    path = settings(tmp_path, SEVERAL)
+    (tmp_path / "gmail.db").write_bytes(b"something else entirely")
+    with pytest.raises(crossfade.NotAStore):
+        await crossfade.open(path, entities=[Job, Mail, PollAtHome], environ={})
+    left = {thread.name for thread in threading.enumerate() if thread.name.startswith("crossfade-")}
+    assert left <= before
+
+
+async def test_a_password_never_leaves_the_settings(tmp_path: Path) -> None:
+    """A URL with a password for a backend that is not there shows it masked."""
+    secret = "hunter2-canary"
+    with pytest.raises(crossfade.Unsupported) as caught:
+        await crossfade.open(f"postgresql://me:{secret}@localhost/db", entities=[Poll], environ={})
+    assert secret not in str(caught.value)
+    assert "postgres" in str(caught.value)
+
+
+async def test_opening_is_told_and_await_works_as_well_as_with(tmp_path: Path) -> None:
+    """`await crossfade.open(...)` gives the store to whoever closes it."""
+    runtime = crossfade.Runtime()
+    told: list[crossfade.Event] = []
+    runtime.events.listen(told.append)
+    store = await crossfade.open("memory:", entities=[Poll], runtime=runtime, environ={})
+    assert [(event.kind, event.url) for event in told if isinstance(event, StoreOpened)] == [("memory", "memory:")]
+    await store.close()
+
+
+async def test_cursors_outlive_their_process_and_obey_their_key(tmp_path: Path) -> None:
+    """Two openings of one store share cursors; another key refuses them."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with crossfade.open(url, entities=[Poll], environ={}) as store:
+        await store.repository(Poll).add_many([Poll(str(n)) for n in range(5)])
+        cursor = (await store.repository(Poll).page(limit=2)).cursor
+    async with crossfade.open(url, entities=[Poll], environ={}) as store:
+        assert [poll.id for poll in (await store.repository(Poll).page(cursor=cursor)).items] == ["2", "3", "4"]
+    async with crossfade.open(url, entities=[Poll], environ={"CROSSFADE_CURSOR_KEY": "x" * 32}) as store:
+        with pytest.raises(crossfade.BadCursor):
+            await store.repository(Poll).page(cursor=cursor)
+
+
+def test_the_synchronous_face_does_the_same(tmp_path: Path) -> None:
+    """Verbs, domain operations, scans, units and transact, all waiting."""
+    with crossfade.open_sync(f"sqlite:///{tmp_path}/a.db", entities=[Poll, Vote], environ={}) as store:
+        polls, votes = store.repository(Polls), store.repository(Vote)
+        polls.add_many([Poll(f"p{n}") for n in range(2500)])
+        assert [poll.id for poll in polls.scan()] == sorted(f"p{n}" for n in range(2500))
+        assert polls.cast("p1", "ada", "yes").option == "yes"
+        with pytest.raises(RuntimeError, match="stop"), store.unit() as unit:
+            unit.repository(Vote).add(Vote(poll_id="p2", voter="ada", option="no"))
+            raise RuntimeError("stop")
+        assert votes.count() == 1
+        assert store.transact(lambda unit: unit.repository(Polls).patch("p1", open=False)).open is False
+        with pytest.raises(ValueError, match="closed"):
+            polls.cast("p1", "bob", "yes")
+    with pytest.raises(crossfade.Unavailable, match="closed"):
+        polls.get("p1")
+    store.close()
+
+
+def test_the_synchronous_face_is_safe_from_threads(tmp_path: Path) -> None:
+    """Twenty threads count one record up together: nothing is lost and nobody waits for ever."""
+
+    def more(poll: Poll) -> Poll:
+        return Poll(poll.id, not poll.open)
+
+    with crossfade.open_sync(f"sqlite:///{tmp_path}/a.db", entities=[Poll, Vote], environ={}) as store:
+        polls, votes = store.repository(Poll), store.repository(Vote)
+        polls.add(Poll("p"))
+
+        def work(number: int) -> None:
+            for turn in range(10):
+                polls.mutate("p", more)
+                votes.add(Vote(poll_id="p", voter=f"{number}-{turn}", option="x"))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert votes.count() == 200
+        assert polls.get("p").open is True
+
+
+def test_the_synchronous_face_refuses_to_wait_for_itself(tmp_path: Path) -> None:
+    """Inside a running loop, and inside mutate's function, a sentence takes the place of a deadlock."""
+    with crossfade.open_sync(f"sqlite:///{tmp_path}/a.db", entities=[Poll], environ={}) as store:
+        polls = store.repository(Poll)
+        polls.add(Poll("p"))
+
+        async def inside() -> None:
+            with pytest.raises(crossfade.Unsupported, match=r"async with crossfade\.open"):
+                polls.get("p")
+            with pytest.raises(crossfade.Unsupported, match=r"async with crossfade\.open"):
+                crossfade.open_sync("memory:", entities=[Poll])
+
+        asyncio.run(inside())
+        with pytest.raises(crossfade.Unsupported, match=r"inside a function given to mutate"):
+            polls.mutate("p", lambda poll: polls.upsert(poll))
+        assert polls.get("p") == Poll("p")
+
+
+async def test_a_third_party_brings_a_backend_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry point is all it takes: its scheme opens, and its URL is handed over as it was given."""
+    seen: list[str] = []
+
+    class Point:
+        def load(self) -> Any:
+            return lambda url, runtime: seen.append(str(url)) or MemoryBackend()
+
+    monkeypatch.setattr("crossfade.backends.registry._third_parties", lambda: {"acme": Point()})
+    async with crossfade.open("acme://host/place", entities=[Poll], environ={}) as store:
+        await store.repository(Poll).add(Poll("p"))
+    assert seen == ["acme://host/place"]
+    assert opening.known_schemes() == ("acme",)
