@@ -42,28 +42,24 @@ def show(tasks: SyncRepository[Task]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    match arguments:
-        case [path]:
-            command, rest = "list", []
-        case [path, command, *rest]:
-            pass
-        case _:
-            print(__doc__)
-            return 2
+    if not arguments:
+        print(__doc__)
+        return 2
+    path, *command = arguments
     with crossfade.open_sync(f"sqlite:///{path}", entities=[Task]) as store:
         tasks = store.repository(Tasks)
-        match command, rest:
-            case "list", []:
+        match command:
+            case []:
                 show(tasks)
-            case "add", [text]:
+            case ["add", text]:
                 print(f"added {tasks.add(Task(text=text)).number}")
-            case "done", [number]:
+            case ["done", number]:
                 try:
                     print(f"done: {tasks.finish(int(number)).text}")
                 except crossfade.Missing as error:
                     print(error, file=sys.stderr)
                     return 1
-            case "find", [words]:
+            case ["find", words]:
                 for task in tasks.search(words):
                     print(f"{task.number:>3}  {task.text}")
             case _:

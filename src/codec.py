@@ -146,7 +146,9 @@ def _encoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Call
 
     def encode(record: Any) -> tuple[Any, ...]:
         if not isinstance(record, cls):
-            raise InvalidRecord(entity.name, reason=f"expected a {cls.__name__}, got {type(record).__name__}")
+            got = type(record).__name__
+            del record
+            raise InvalidRecord(entity.name, reason=f"expected a {cls.__name__}, got {got}")
         try:
             return inner(record)  # type: ignore[no-any-return]
         except _Failed as failed:

@@ -119,17 +119,20 @@ class Entity:
         return self.shape.fields
 
     @property
+    def secrets(self) -> tuple[Field, ...]:
+        return tuple(item for item in self.fields if item.secret)
+
+    @property
     def key_fields(self) -> tuple[Field, ...]:
         return tuple(self.by_name[name] for name in self.key)
 
-    def build(self, values: Mapping[str, Any]) -> Any:
-        """A record from field values; what the class itself refuses becomes InvalidRecord."""
+    def build(self, values: Mapping[str, Any], key: Any = None) -> Any:
+        """A record from field values; what the class itself refuses becomes InvalidRecord, about `key`."""
         try:
             return self.shape.build(values)
         except (TypeError, ValueError) as error:
-            raise InvalidRecord(
-                self.name, reason=f"{self.cls.__name__} does not accept these values ({type(error).__name__})"
-            ) from None
+            reason = f"{self.cls.__name__} does not accept these values ({type(error).__name__})"
+            raise InvalidRecord(self.name, key, reason=reason) from None
 
     def replace(self, record: Any, changes: Mapping[str, Any]) -> Any:
         """A copy of `record` with some fields changed; an unknown field raises InvalidRecord."""
@@ -141,7 +144,8 @@ class Entity:
                     field=name,
                     reason=f"there is no such field{nearest(name, self.by_name)}",
                 )
-        return self.build({item.name: getattr(record, item.name) for item in self.fields} | dict(changes))
+        values = {item.name: getattr(record, item.name) for item in self.fields} | dict(changes)
+        return self.build(values, self.key_of(record))
 
     def key_of(self, record: Any) -> Any:
         """A record's key as callers write it: one value, or a tuple for a composite key; None when not minted yet."""

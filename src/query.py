@@ -41,6 +41,9 @@ __all__ = [
     "nearest",
 ]
 
+MAX_COMPARISONS: Final = 500
+MAX_VALUES: Final = 10_000
+
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null", "contains", "not contains"]
 _TESTS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
     "eq": operator.eq,
@@ -80,7 +83,7 @@ def comparable(kind: Kind, value: Any) -> Any:
 
 
 class Condition(ABC):
-    """A filter. Combine with `&`, `|` and `~`."""
+    """A filter. Combine with `&`, `|` and `~`; it has at most 500 comparisons and 10,000 values."""
 
     __slots__ = ()
 
@@ -99,6 +102,11 @@ class Condition(ABC):
     @abstractmethod
     def leaves(self) -> Iterator[Compare]:
         """The comparisons, in the order in which `shape` names them."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """How many comparisons and values it has, which are bounded: no filter may outgrow what stores can take."""
 
     def __and__(self, other: Condition) -> Condition:
         return AllOf.of([self, _condition(other)])
@@ -154,19 +162,24 @@ class Compare(Condition):
     def leaves(self) -> Iterator[Compare]:
         yield self
 
+    @property
+    def size(self) -> tuple[int, int]:
+        return 1, len(self.value) if self.op in ("in", "not in") else 1
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AllOf(Condition):
     """True where all of them are; true everywhere when there are none."""
 
     items: tuple[Condition, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
         flat: list[Condition] = []
         for item in items:
             flat.extend(item.items if isinstance(item, AllOf) else [item])
-        return flat[0] if len(flat) == 1 else cls(tuple(flat))
+        return flat[0] if len(flat) == 1 else cls(tuple(flat), _bounded(flat))
 
     def matches(self, record: Any) -> bool:
         return all(item.matches(record) for item in self.items)
@@ -187,13 +200,14 @@ class AnyOf(Condition):
     """True where one of them is; false everywhere when there are none."""
 
     items: tuple[Condition, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
         flat: list[Condition] = []
         for item in items:
             flat.extend(item.items if isinstance(item, AnyOf) else [item])
-        return flat[0] if len(flat) == 1 else cls(tuple(flat))
+        return flat[0] if len(flat) == 1 else cls(tuple(flat), _bounded(flat))
 
     def matches(self, record: Any) -> bool:
         return any(item.matches(record) for item in self.items)
@@ -207,6 +221,17 @@ class AnyOf(Condition):
     def leaves(self) -> Iterator[Compare]:
         for item in self.items:
             yield from item.leaves()
+
+
+def _bounded(items: Sequence[Condition]) -> tuple[int, int]:
+    comparisons, values = (
+        (sum(counts) for counts in zip(*(item.size for item in items), strict=True)) if items else (0, 0)
+    )
+    if comparisons > MAX_COMPARISONS:
+        raise InvalidQuery(f"a filter has at most {MAX_COMPARISONS} comparisons; ask for many values with in_()")
+    if values > MAX_VALUES:
+        raise InvalidQuery(f"a filter has at most {MAX_VALUES} values; ask in several goes, or scan")
+    return comparisons, values
 
 
 EVERYTHING: Final = AllOf()
@@ -305,7 +330,7 @@ class FieldRef:
         return Compare(self.field, "not null") if self.field.optional else EVERYTHING
 
     def in_(self, values: Iterable[Any]) -> Condition:
-        """Records where the field equals one of `values` (None among them stands for null); none when it is empty."""
+        """Records where the field equals one of `values`, at most 10,000; None among them stands for null."""
         if isinstance(values, str | bytes):
             raise self._refuse("in_() takes a list of values, not one text")
         wanted = list(values)
@@ -313,7 +338,9 @@ class FieldRef:
         null = len(given) < len(wanted)
         if not given:
             return self.is_null() if null else NOTHING
-        return Compare(self.field, "in", given, null and self.field.optional)
+        found = Compare(self.field, "in", given, null and self.field.optional)
+        _bounded([found])
+        return found
 
     def starts_with(self, prefix: str) -> Condition:
         """Records whose text begins with `prefix`, case and all."""
@@ -324,7 +351,7 @@ class FieldRef:
             return self.is_not_null()
         high = _successor(low)
         above = Compare(self.field, "ge", low)
-        return above if high is None else AllOf((above, Compare(self.field, "lt", high)))
+        return above if high is None else AllOf.of([above, Compare(self.field, "lt", high)])
 
     def contains(self, part: str) -> Condition:
         """Records whose text holds `part`, case and all."""

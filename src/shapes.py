@@ -191,7 +191,8 @@ def _field(
     return Field(
         member.name,
         kind,
-        optional,
+        # None is a JSON value like any other, and is the one null of every store.
+        optional or (isinstance(kind, JsonKind) and kind.only is None),
         member.default,
         member.literal,
         found.get(Ref),

@@ -11,7 +11,10 @@ from ..errors import Conflict, CorruptRecord, InvalidRecord, Missing
 from ..query import nearest
 from .base import ABSENT, Found, Guard, Mutate, Patch
 
-__all__ = ["check_guard", "expected", "patched", "revised", "the_record"]
+__all__ = ["check_guard", "check_record", "expected", "patched", "revised", "the_record"]
+
+
+_KEY_STAYS = "a record keeps its key; delete it and add the new one"
 
 
 def the_record(entity: Entity, key: tuple[Any, ...], found: Found | None) -> Any:
@@ -31,6 +34,14 @@ def expected(entity: Entity, key: tuple[Any, ...], expect: str | None, found: Fo
     return record
 
 
+def check_record(entity: Entity, record: Any) -> None:
+    """Raise InvalidRecord for a record of another class."""
+    if not isinstance(record, entity.cls):
+        got = type(record).__name__
+        del record
+        raise InvalidRecord(entity.name, reason=f"expected a {entity.cls.__name__}, got {got}")
+
+
 def check_guard(guard: Guard, found: Found | None) -> None:
     """Raise Conflict unless what was found is what the guard stands for."""
     if isinstance(found, CorruptRecord):
@@ -46,6 +57,8 @@ def patched(entity: Entity, key: tuple[Any, ...], record: Any, values: Mapping[s
         if name not in entity.by_name:
             reason = f"there is no such field{nearest(name, entity.by_name)}"
             raise InvalidRecord(entity.name, entity.key_out(key), field=name, reason=reason)
+        if name in entity.key:
+            raise InvalidRecord(entity.name, entity.key_out(key), field=name, reason=_KEY_STAYS)
     new = entity.replace(record, values)
     return _same_key(entity, key, new)
 
@@ -61,12 +74,12 @@ def revised(change: Patch | Mutate, found: Found | None) -> Any:
         raise InvalidRecord(entity.name, entity.key_out(key), reason="the function given to mutate() must not be async")
     if not isinstance(new, entity.cls):
         reason = f"the function given to mutate() must return the new {entity.cls.__name__}, not {type(new).__name__}"
+        del new  # An error shows no values, not even in the locals of its traceback.
         raise InvalidRecord(entity.name, entity.key_out(key), reason=reason)
     return _same_key(entity, key, new)
 
 
 def _same_key(entity: Entity, key: tuple[Any, ...], record: Any) -> Any:
     if entity.key_tuple(entity.key_of(record)) != key:
-        reason = "a change cannot give a record another key; delete it and add the new one"
-        raise InvalidRecord(entity.name, entity.key_out(key), reason=reason)
+        raise InvalidRecord(entity.name, entity.key_out(key), reason=_KEY_STAYS)
     return record

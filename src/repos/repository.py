@@ -29,6 +29,8 @@ from ..entity import Entity, entity_of
 from ..errors import CorruptRecord, DeclarationError, InvalidQuery, InvalidRecord, Unsupported
 from ..events import OperationDone, RecordSkipped, Runtime
 from ..query import Aggregate, AllOf, Condition, FieldRef, Fields, Order, equalities, nearest
+from ..secret import Secret
+from ..shapes import Field
 from ..text import words
 from . import relations
 from .cursor import decode_cursor, encode_cursor
@@ -272,15 +274,17 @@ class Repository(Generic[E]):
         minimum and a maximum None. Nulls are left out of sums, minima and maxima. Sums of integers and
         decimals are exact; those of floats hold to rounding.
         """
-        grouped = [by] if isinstance(by, FieldRef) else list(by)
-        names = [ref.asc().field.name for ref in grouped]
+        groups = self._orders(by)
+        names = [group.field.name for group in groups]
         if clash := set(names) & set(figures):
             raise InvalidQuery(f"the figure {min(clash)!r} has the name of a field that it is grouped by")
         for name, figure in figures.items():
             if not isinstance(figure, Aggregate):
                 raise InvalidQuery(f"the figure {name!r} must be count(), or a field's sum(), min() or max()")
+            if figure.field is not None:
+                self._own(figure.field, f"the figure {name!r}")
         return await self._backend.aggregate(
-            self._entity, self._where(where, equal), [ref.field for ref in grouped], figures
+            self._entity, self._where(where, equal), [group.field for group in groups], figures
         )
 
     @_verb
@@ -317,7 +321,7 @@ class Repository(Generic[E]):
             raise InvalidQuery(f"{self._entity.name} declares no search fields; add search=(...) to its declaration")
         if self._backend.capabilities.full_text == "none":
             raise Unsupported(f"a {self._backend.capabilities.kind} store cannot search text")
-        if not 1 <= limit <= MAX_PAGE:
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
             raise InvalidQuery(f"a search gives 1 to {MAX_PAGE} records")
         wanted = words(text)
         if not wanted:
@@ -368,6 +372,9 @@ class Repository(Generic[E]):
             name = min(unknown)
             reason = f"there is no such field{nearest(name, self._entity.by_name)}"
             raise InvalidRecord(self._entity.name, key, field=name, reason=reason)
+        if bare := [item.name for item in self._entity.secrets if not isinstance(values.get(item.name), Secret | None)]:
+            del values, changes, more  # An error shows no secret, not even in the locals of its traceback.
+            raise InvalidRecord(self._entity.name, key, field=bare[0], reason="expected a Secret")
         return cast(E, await self._one(Patch(self._entity, self._entity.key_tuple(key), values, expect)))
 
     @_verb
@@ -427,23 +434,21 @@ class Repository(Generic[E]):
             parts.append(equalities(Fields(self._entity.name, self._entity.by_name), equal))
         condition = AllOf.of(parts)
         for leaf in condition.leaves():
-            if self._entity.by_name.get(leaf.field.name) is not leaf.field:
-                raise InvalidQuery(
-                    f"the filter's field {leaf.field.name!r} belongs to another entity than {self._entity.name}"
-                )
+            self._own(leaf.field, "the filter")
         return condition
 
+    def _own(self, field: Field, whose: str) -> None:
+        if self._entity.by_name.get(field.name) is not field:
+            raise InvalidQuery(f"{whose} has a field {field.name!r} of another entity than {self._entity.name}")
+
     def _orders(self, order: Sequence[Order | FieldRef] | Order | FieldRef) -> list[Order]:
-        given = [order] if isinstance(order, Order | FieldRef) else list(order)
+        given = list(order) if isinstance(order, list | tuple) else [order]
         out: list[Order] = []
         for item in given:
             if not isinstance(item, Order | FieldRef):
                 raise InvalidQuery("an order is made with fields(...), for instance v.created_at.desc()")
             made = item.asc() if isinstance(item, FieldRef) else item
-            if self._entity.by_name.get(made.field.name) is not made.field:
-                raise InvalidQuery(
-                    f"the order's field {made.field.name!r} belongs to another entity than {self._entity.name}"
-                )
+            self._own(made.field, "the order")
             if any(made.field is other.field for other in out):
                 raise InvalidQuery(f"the order names the field {made.field.name!r} twice")
             out.append(made)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ..backends.base import (
@@ -25,10 +26,10 @@ from ..backends.base import (
     Query,
     State,
 )
-from ..backends.changes import check_guard, expected, revised
+from ..backends.changes import check_guard, check_record, expected, revised
 from ..backends.evaluate import aggregated, has_words, selected
 from ..entity import Entity
-from ..errors import Conflict, CorruptRecord, Duplicate, InvalidRecord, Missing, Unsupported
+from ..errors import Conflict, CorruptRecord, Duplicate, Missing, Unsupported
 from ..events import Runtime
 from ..query import Aggregate, Condition
 from ..shapes import Field
@@ -133,7 +134,11 @@ class Overlay(Backend):
         stored = dict(zip(absent, await self.base.read_many(entity, absent) if absent else [], strict=True))
         for key, found in stored.items():
             self._guard(entity, key, found)
-        return [stored[key] if key in stored else self._pending[entity.name, key][1] for key in keys]
+        return [stored[key] if key in stored else self._mine(entity, key) for key in keys]
+
+    def _mine(self, entity: Entity, key: tuple[Any, ...]) -> Any | None:
+        """A copy of what the unit wrote: what callers do to it later changes nothing here."""
+        return deepcopy(self._pending[entity.name, key][1])
 
     def _guard(self, entity: Entity, key: tuple[Any, ...], found: Found | None) -> None:
         if isinstance(found, CorruptRecord):
@@ -174,8 +179,7 @@ class Overlay(Backend):
 
     async def _put(self, put: Put) -> Any:
         entity, record = put.entity, put.record
-        if not isinstance(record, entity.cls):
-            raise InvalidRecord(entity.name, reason=f"expected a {entity.cls.__name__}, got {type(record).__name__}")
+        check_record(entity, record)
         if entity.minted and entity.key_of(record) is None:
             if put.mode == "update":
                 raise Missing(entity.name, reason="a record without a key is nowhere to be updated")
@@ -190,13 +194,14 @@ class Overlay(Backend):
                 raise Duplicate(entity.name, entity.key_out(key))
         return self._keep(Put(entity, record, put.mode), key, record)
 
-    def _keep(self, change: Change, key: tuple[Any, ...], record: Any | None) -> Any:
-        self._log.append(change)
-        self._pending[change.entity.name, key] = (change.entity, record)
+    def _keep(self, change: Put | Delete, key: tuple[Any, ...], record: Any | None) -> Any:
+        kept = deepcopy(record)
+        self._log.append(Put(change.entity, kept, change.mode) if isinstance(change, Put) else change)
+        self._pending[change.entity.name, key] = (change.entity, kept)
         return record
 
     def _own(self, entity: Entity) -> dict[tuple[Any, ...], Any | None]:
-        return {key: record for (name, key), (_, record) in self._pending.items() if name == entity.name}
+        return {key: deepcopy(record) for (name, key), (_, record) in self._pending.items() if name == entity.name}
 
     async def select(self, query: Query) -> list[Found]:
         own = self._own(query.entity)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from crossfade import Capabilities, CrossfadeError, Repository, Store, Unit, errors
 from crossfade.backends.memory import MemoryBackend
-from crossfade.backends.sqlite.connection import Options
 from crossfade.backends.sqlite import SqliteBackend
+from crossfade.backends.sqlite.connection import Options
 from crossfade.events import Runtime
 
 __all__ = ["PARTS", "part_of", "written"]
@@ -162,10 +162,9 @@ def _pattern(name: str) -> re.Pattern[str]:
 def main() -> None:
     for name, (file, _) in PARTS.items():
         page = DOCS / file
-        part = f"<!-- generated: {name} -->\n\n{written(name)}\n\n<!-- end of {name} -->"
-        page.write_text(
-            _pattern(name).sub(lambda _, part=part: part, page.read_text(encoding="utf-8")), encoding="utf-8"
-        )  # type: ignore[misc]
+        before, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- generated: {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        page.write_text(f"{before}<!-- generated: {name} -->\n\n{written(name)}\n\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import sqlite3
@@ -55,7 +56,7 @@ def test_the_demo_cleans_up_when_it_fails(tmp_path: Path, monkeypatch: pytest.Mo
     """An error in the middle leaves no folder behind."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.syspath_prepend(str(EXAMPLES))
-    demo = __import__("demo")
+    demo = importlib.import_module("demo")
     with pytest.raises(ZeroDivisionError), demo.scratch(keep=False) as folder:
         (folder / "file").touch()
         raise ZeroDivisionError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -25,7 +26,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_what_a_page_shows_runs(story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python block runs in an empty folder, with no other help than the blocks it says it continues."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in __import__("os").environ if name.startswith("CROSSFADE_")]:
+    for name in [name for name in os.environ if name.startswith("CROSSFADE_")]:
         monkeypatch.delenv(name)
     story.run()
 

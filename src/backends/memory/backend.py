@@ -117,12 +117,13 @@ def _sorted_out(found: Sequence[Found]) -> tuple[list[Any], list[CorruptRecord]]
 
 
 def _put(table: Table, put: Put, undo: Undo) -> Any:
-    entity = put.entity
-    record = put.record
+    entity, record = put.entity, put.record
+    row = table.encode(record)
     if entity.minted and entity.key_of(record) is None:
         if put.mode == "update":
             raise Missing(entity.name, reason="a record without a key is nowhere to be updated")
         record = entity.replace(record, {entity.key[0]: table.reserve(1)[0]})
+        row = table.encode(record)
     else:
         key = entity.key_tuple(entity.key_of(record))
         found = table.find(key)
@@ -130,7 +131,7 @@ def _put(table: Table, put: Put, undo: Undo) -> Any:
             expected(entity, key, put.expect, found)
         elif put.mode == "add" and found is not None:
             table.refuse_taken(key)
-    table.store(record, undo)
+    table.store(record, undo, row)
     return record
 
 

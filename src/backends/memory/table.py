@@ -92,9 +92,13 @@ class Table:
         self._versions[inner] = version
         undo.append(back)
 
-    def store(self, record: Any, undo: Undo) -> None:
+    def encode(self, record: Any) -> tuple[Any, ...]:
+        """A record as a row; raises InvalidRecord."""
+        return self._codec.encode(record)
+
+    def store(self, record: Any, undo: Undo, row: tuple[Any, ...] | None = None) -> None:
         """Store a whole record under its key, whether or not one is there; raises Duplicate, DanglingReference."""
-        row = self._codec.encode(record)
+        row = row or self._codec.encode(record)
         key = self.entity.key_tuple(self.entity.key_of(record))
         self._check_unique(key, record)
         self._check_references(key, record)
@@ -122,11 +126,16 @@ class Table:
         row = self._rows.get(inner)
         if row is None:
             return False
-        gone = self._codec.decode(row)
+        gone = self._codec.read(row)
         self._drop(inner)
         undo.append(lambda: self._restore(inner, row))
         for table, ref in self._referrers():
-            target = self._target_values(ref, gone)
+            if ref.to_fields is None:
+                target = inner
+            elif isinstance(gone, Exception):
+                continue  # What cannot be read has no other values that somebody could refer to.
+            else:
+                target = self._target_values(ref, gone)
             for other in table._referring(ref, target):
                 table._orphaned(ref, other, self.entity, key, undo)
         return True

@@ -63,9 +63,9 @@ def _compare(leaf: Compare, column: sa.ColumnElement[Any], values: Iterator[Any]
         case "not null":
             return column.is_not(None)
         case "in":
-            return sa.or_(*(column == next(values) for _ in leaf_values(leaf)))
+            return column.in_([next(values) for _ in leaf_values(leaf)])
         case "not in":
-            return sa.and_(*(column != next(values) for _ in leaf_values(leaf)))
+            return column.not_in([next(values) for _ in leaf_values(leaf)])
         case "contains":
             return sa.func.instr(column, next(values)) > 0
         case "not contains":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any, NoReturn
 
@@ -18,7 +19,7 @@ from ...shapes import Field
 from ...values import DecimalKind, FloatKind, IntegerKind, Refused
 from ..base import Apply, Change, Delete, Found, Guard, Mutate, Patch, Put, Query, State
 from ..changes import check_guard, expected, revised
-from ..sql.statements import Statements
+from ..sql.statements import Statement, Statements
 from .connection import rows
 from .errors import constraint_columns, translated
 from .search import SearchIndex
@@ -49,17 +50,17 @@ class SqliteTable:
         self._versions = versions
         self._tables = tables
         self._statements = Statements(codec, table, columns, _DIALECT, _figure)
-        self.by_key = self._statements.by_key().text
-        self._insert = self._statements.insert().text
-        self._insert_minted = self._statements.insert(without_key=True).text if entity.minted else ""
-        self._delete = self._statements.delete().text
+        self.by_key = _straight(self._statements.by_key())
+        self._insert = _straight(self._statements.insert())
+        self._insert_minted = _straight(self._statements.insert(without_key=True)) if entity.minted else ""
+        self._delete = _straight(self._statements.delete())
         names = [item.name for item in entity.fields]
         self._positions = {name: position for position, name in enumerate(names)}
         self._others = [name for name in names if name not in entity.key]
-        self._update_text = self._statements.update(self._others).text if self._others else ""
+        self._update_text = _straight(self._statements.update(self._others)) if self._others else ""
         self._key_of_row = _getter([self._positions[name] for name in entity.key])
         self._rest_of_row = _getter([self._positions[name] for name in self._others])
-        self._patches: dict[tuple[str, ...], str] = {}
+        self._patches: dict[tuple[str, ...], Statement] = {}
         self._highest = self._statements.highest().text if entity.minted else ""
 
     # Reading ------------------------------------------------------------------------------------
@@ -105,7 +106,8 @@ class SqliteTable:
         if isinstance(figure.field.kind, IntegerKind):
             high, low = map(int, value.split(" ")) if value else (0, 0)
             return high * 2**32 + low
-        return self._decoded(figure.field, value)
+        # A sum may have more digits than a value may; over no rows SQLite asks the aggregate for nothing.
+        return Decimal(value or 0) if isinstance(figure.field.kind, DecimalKind) else value
 
     def search(self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         if self._search is None:
@@ -128,7 +130,7 @@ class SqliteTable:
                 return self._patch(connection, change)
             case Mutate():
                 record = revised(change, self.find(connection, change.key))
-                self._replace(connection, record)
+                self._update_row(connection, self._judged_row(record), record)
                 return record
             case Delete():
                 if change.expect is not None:
@@ -143,10 +145,11 @@ class SqliteTable:
         record = put.record
         if put.mode == "update":
             self._judge(record)
+            row = self._judged_row(record)
             if put.expect is not None:
                 key = self.entity.key_tuple(self.entity.key_of(record))
                 expected(self.entity, key, put.expect, self.find(connection, key))
-            if not self._replace(connection, record):
+            if not self._update_row(connection, row, record):
                 raise Missing(self.entity.name, self.entity.key_of(record))
             return record
         if self.entity.minted and isinstance(record, self.entity.cls) and self.entity.key_of(record) is None:
@@ -177,11 +180,8 @@ class SqliteTable:
             self._search.put(connection, self.entity, stored)
         return stored
 
-    def _replace(self, connection: sqlite3.Connection, record: Any) -> bool:
-        """Give the record's key these values; false when it is not there."""
-        return self._update_row(connection, self._judged_row(record), record)
-
     def _update_row(self, connection: sqlite3.Connection, row: tuple[Any, ...], record: Any) -> bool:
+        """Give the row's key these values; false when it is not there."""
         key_row = self._key_of_row(row)
         if not self._others:
             return self._find_row(connection, key_row) is not None
@@ -195,12 +195,13 @@ class SqliteTable:
     def _patch(self, connection: sqlite3.Connection, patch: Patch) -> Any:
         record = revised(patch, self.find(connection, patch.key))
         row = self.codec.encode(record)
-        names = tuple(sorted(name for name in patch.values if name not in self.entity.key))
+        names = tuple(name for name in self._others if name in patch.values)
         if names:
-            if names not in self._patches:
-                self._patches[names] = self._statements.update(names).text
+            statement = self._patches.get(names)
+            if statement is None:
+                statement = self._patches[names] = self._statements.update(names)
             values = [row[self._positions[name]] for name in names]
-            self._run(connection, self._patches[names], [*values, *self._key_of_row(row)], record)
+            self._run(connection, statement.text, statement.arrange([*values, *self._key_of_row(row)]), record)
             if self._search is not None:
                 self._search.put(connection, self.entity, record)
         return record
@@ -251,12 +252,14 @@ class SqliteTable:
         try:
             return connection.execute(text, row)
         except sqlite3.IntegrityError as error:
-            self._refuse(connection, error, record)
+            self._refuse(connection, error, record, adding=text is self._insert)
         except (OverflowError, sqlite3.DataError):
             reason = "a value is longer than SQLite can hold"
             raise InvalidRecord(self.entity.name, self.entity.key_of(record), reason=reason) from None
 
-    def _refuse(self, connection: sqlite3.Connection, error: sqlite3.IntegrityError, record: Any) -> NoReturn:
+    def _refuse(
+        self, connection: sqlite3.Connection, error: sqlite3.IntegrityError, record: Any, *, adding: bool
+    ) -> NoReturn:
         key = self.entity.key_of(record)
         code = error.sqlite_errorcode
         if code in (
@@ -264,7 +267,9 @@ class SqliteTable:
             sqlite3.SQLITE_CONSTRAINT_UNIQUE,
             sqlite3.SQLITE_CONSTRAINT_ROWID,
         ):
-            fields = self._fields_of(constraint_columns(error))
+            # Where both are taken, SQLite names what it checked first; the contract names the key.
+            taken = adding and self.find(connection, self.entity.key_tuple(key)) is not None
+            fields = () if taken else self._fields_of(constraint_columns(error))
             raise Duplicate(
                 self.entity.name, key, fields=() if set(fields) == set(self.entity.key) else fields
             ) from error
@@ -313,6 +318,13 @@ class SqliteTable:
         where = AllOf.of([Compare(self.entity.by_name[n], "eq", v) for n, v in zip(names, values, strict=True)])
         statement, stored = self._statements.matching(where)
         return connection.execute(statement.text, statement.arrange(stored)).fetchone() is not None
+
+
+def _straight(statement: Statement) -> str:
+    """The text of a statement that takes its values as they come, so that hot paths need not arrange them."""
+    if statement.order != tuple(range(len(statement.order))):
+        raise AssertionError(f"the values of {statement.text!r} are not in order")
+    return statement.text
 
 
 def _getter(positions: Sequence[int]) -> Any:

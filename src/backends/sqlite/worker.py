@@ -191,7 +191,14 @@ def _ours(error: BaseException, where: str) -> BaseException:
     if isinstance(error, sqlite3.Error):
         ours: CrossfadeError = translated(error, where)
         ours.__cause__ = error
-        return ours
+        error = ours
+    if isinstance(error, CrossfadeError):
+        # The frames of this thread hold rows, and rows hold secrets in the clear. They say nothing that
+        # the message does not; what a function given to mutate() raised keeps its traceback.
+        link: BaseException | None = error
+        while link is not None:
+            link.__traceback__ = None
+            link = link.__cause__ or link.__context__
     return error
 
 

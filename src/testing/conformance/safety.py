@@ -57,6 +57,9 @@ FAILING: dict[str, Work] = {
     "an applied state": lambda s, c: s.backend_of(entity_of(c)).write([Apply(entity_of(c), ("m",), 1, login(c, id="m"))]),
 }
 
+BARE: Final = ("a bad secret in a patch", "no record from mutate")
+"""Here the caller handed over the bare text: the message must hide it, but the caller's own argument cannot."""
+
 
 def shown(error: BaseException) -> str:
     """All that an error, its causes and the variables of the library's frames would tell a log."""
@@ -109,7 +112,7 @@ class TestSecrets(Suite):
                         continue
                 with pytest.raises(CrossfadeError) as caught:
                     await work(store, cls)
-                text = shown(caught.value)
+                text = shown(caught.value) if name not in BARE else str(caught.value)
                 if CANARY in text:
                     told.append(f"{name}: {next(line for line in text.splitlines() if CANARY in line)[:80]}")
                 for message in (str(caught.value), repr(caught.value), repr(vars(caught.value))):

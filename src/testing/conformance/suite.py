@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+from contextlib import contextmanager
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -19,7 +20,7 @@ from ...errors import RecordError
 from ...repos.store import Store
 from .harness import Harness, Place
 
-__all__ = ["Suite", "about", "among", "lying", "run"]
+__all__ = ["Suite", "about", "among", "held", "lying", "run"]
 
 T = TypeVar("T")
 
@@ -95,3 +96,14 @@ def about(error: RecordError, cls: type[Any], key: Any, field: str | None = None
     entity: Entity = entity_of(cls)
     assert (error.entity, error.key, error.field) == (entity.name, key, field)
     assert entity.name in str(error)
+
+
+@contextmanager
+def held(place: Place, *entities: type[Any]) -> Iterator[tuple[Store, Callable[[Coroutine[Any, Any, T]], T]]]:
+    """An open store and what runs coroutines on its loop: for properties, which are checked from plain functions."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        store = runner.run(place.open(entities))
+        try:
+            yield store, runner.run
+        finally:
+            runner.run(store.close())

@@ -274,6 +274,21 @@ class TestRefused(Suite):
             if store.capabilities(Everything).atomic_units:
                 assert await lying(place, store, Everything, "id", "integer") == [("there", 7)]
 
+    async def test_a_record_is_judged_before_the_store_is_asked(self, place: Place) -> None:
+        """One that cannot be stored is invalid wherever it was to go: not taken, not missing, not changed meanwhile."""
+        async with place.store(Everything) as store:
+            records = store.repository(Everything)
+            await records.add(everything(id="there"))
+            for work in (
+                records.add(everything(id="there", integer="x")),
+                records.update(everything(id="absent", integer="x")),
+                records.update(everything(id="there", integer="x"), expect="stale"),
+            ):
+                with pytest.raises(InvalidRecord) as caught:
+                    await work
+                assert caught.value.field == "integer"
+            assert await lying(place, store, Everything, "id", "integer") == [("there", 7)]
+
     @pytest.mark.parametrize(
         ("field", "value"),
         [

@@ -1,0 +1,520 @@
+"""Properties over generated data: what goes in comes out, filters mean what they say, and a dict agrees with the store.
+
+Every property is checked on the same examples each time; `--hypothesis-seed` and more examples are for
+whoever looks for trouble: `CROSSFADE_EXAMPLES=2000` multiplies the search and makes it random.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Coroutine
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from random import Random
+from typing import Any, TypeVar
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from ...backends.base import Capabilities
+from ...entity import entity_of, fields
+from ...errors import CrossfadeError
+from ...query import Condition
+from ...repos.repository import Repository
+from ...nested import SecretKind
+from .aggregates import ORDERED
+from .entities import (
+    Address,
+    Colour,
+    Everything,
+    Level,
+    Maybe,
+    ModelAddress,
+    ModelEverything,
+    Note,
+    StructAddress,
+    StructEverything,
+)
+from .harness import Harness, Place
+from .suite import Suite, held, lying, run
+from .worked import BIGGEST, SMALLEST
+
+__all__ = ["TestAgainstAModel", "TestFiltersAgainstAnOracle", "TestRoundTrips"]
+
+T = TypeVar("T")
+M = fields(Maybe)
+N = fields(Note)
+
+
+def examples(number: int) -> settings:
+    """How many examples a property is checked on, and that they are the same ones every time."""
+    given = int(os.environ.get("CROSSFADE_EXAMPLES", "0"))
+    return settings(
+        max_examples=given or number,
+        derandomize=not given,
+        database=None,
+        deadline=None,
+        phases=[phase for phase in Phase if phase is not Phase.explain],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+# Generated values ---------------------------------------------------------------------------------
+
+
+def texts(caps: Capabilities, **limits: Any) -> st.SearchStrategy[str]:
+    nul = "" if caps.nul_in_text else "\0"
+    return st.text(st.characters(exclude_categories=["Cs"], exclude_characters=nul), **limits)
+
+
+def json_values(caps: Capabilities) -> st.SearchStrategy[Any]:
+    scalars = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(10**70), 10**70),
+        st.floats(allow_nan=False, allow_infinity=False),
+        texts(caps, max_size=8),
+    )
+    return st.recursive(
+        scalars,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts(caps, max_size=5), inner, max_size=4),
+        max_leaves=12,
+    )
+
+
+def exact_decimals() -> st.SearchStrategy[Decimal]:
+    return st.builds(
+        lambda number, places: Decimal((int(number < 0), tuple(map(int, str(abs(number)))), -places)),
+        st.integers(-(10**38) + 1, 10**38 - 1),
+        st.integers(0, 38),
+    )
+
+
+def moments() -> st.SearchStrategy[datetime]:
+    offsets = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+    inside = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=st.just(UTC) | offsets)
+    return inside | st.sampled_from([datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+
+
+def field_values(caps: Capabilities, address: type[Any]) -> dict[str, st.SearchStrategy[Any]]:
+    integers = st.integers(SMALLEST, BIGGEST)
+    return {
+        "text": texts(caps),
+        "integer": integers,
+        "real": st.floats(allow_nan=False, allow_infinity=False),
+        "exact": exact_decimals(),
+        "flag": st.booleans(),
+        "moment": moments(),
+        "day": st.dates(),
+        "raw": st.binary(max_size=40),
+        "uid": st.uuids(),
+        "colour": st.sampled_from(Colour),
+        "level": st.sampled_from(Level),
+        "mood": st.sampled_from(["glad", "sad"]),
+        "document": json_values(caps),
+        "words": st.lists(texts(caps, max_size=6), max_size=4),
+        "gaps": st.lists(st.none() | integers, max_size=4),
+        "counts": st.dictionaries(texts(caps, max_size=6), integers, max_size=4),
+        "free": st.dictionaries(texts(caps, max_size=6), json_values(caps), max_size=3),
+        "home": st.builds(
+            address,
+            street=texts(caps, max_size=6),
+            number=st.none() | integers,
+            since=st.none() | st.dates(),
+            lines=st.lists(texts(caps, max_size=4), max_size=3),
+        ),
+    }
+
+
+def keys(caps: Capabilities) -> st.SearchStrategy[str]:
+    return texts(caps, max_size=30)
+
+
+SORTS: list[tuple[type[Any], type[Any]]] = [
+    (Everything, Address),
+    (ModelEverything, ModelAddress),
+    (StructEverything, StructAddress),
+    (Maybe, Address),
+]
+
+
+class TestRoundTrips(Suite):
+    """What goes in comes out, whatever it is."""
+
+    @pytest.mark.parametrize(("cls", "address"), SORTS, ids=["dataclass", "pydantic", "msgspec", "optional"])
+    def test_records(self, place: Place, cls: type[Any], address: type[Any]) -> None:
+        entity, names = entity_of(cls), fields(cls)
+
+        with held(place, cls) as (store, do):
+            caps, records = store.capabilities(cls), store.repository(cls)
+            values = field_values(caps, address)
+            if cls is Maybe:
+                values = {name: st.none() | value for name, value in values.items()}
+
+            async def check(record: Any) -> None:
+                key = record.id
+                assert await records.add(record) == record
+                assert await records.get(key) == record
+                assert (await records.get_versioned(key)).version == entity.token(record)
+                assert await records.upsert(record) == record
+                assert [found async for found in records.scan()] == [record]
+                for item in entity.fields:
+                    value = getattr(record, item.name)
+                    if item.kind.orderable or (value is None and item.optional):
+                        assert await records.count(getattr(names, item.name) == value) == 1, item.name
+                assert await lying(place, store, cls, "id", "text", "integer") == [(key, record.text, record.integer)]
+                assert await records.delete(key)
+
+            @examples(40)
+            @given(st.builds(cls, id=keys(caps), **values))
+            def property_(record: Any) -> None:
+                do(_clean(records))
+                do(check(record))
+
+            property_()
+
+
+async def _clean(records: Repository[Any]) -> None:
+    await records.delete_many([record.id async for record in records.scan(corrupt=lambda error: None)])
+
+
+# Filters ------------------------------------------------------------------------------------------
+
+Oracle = Callable[[Any], bool]
+Leaf = tuple[str, str, Any]
+POOL: dict[str, list[Any]] = {
+    **ORDERED,
+    "text": ["", "a", "A", "ab", "b", "a\u0301", "\u00e1", "%", "\U00010000", "\uffff"],
+    "integer": [SMALLEST, -1, 0, 1, 9, 10, BIGGEST],
+    "moment": [*ORDERED["moment"], datetime(2024, 1, 1, 1, tzinfo=timezone(timedelta(hours=1)))],
+    "day": [date(1, 1, 1), date(2024, 2, 29), date(9999, 12, 31)],
+    "uid": [UUID(int=0), UUID(int=2**128 - 1)],
+}
+
+
+def told(value: Any) -> Any:
+    """A value as the oracle compares it."""
+    return value.value if isinstance(value, Colour | Level) else value
+
+
+def leaf_oracle(name: str, op: str, wanted: Any) -> Oracle:
+    """What the comparison should mean, written from the contract and not from the code."""
+
+    def passes(record: Any) -> bool:
+        held_ = told(getattr(record, name))
+        if op == "in":
+            return held_ in [told(value) for value in wanted]
+        if op in ("eq", "ne"):
+            return bool(held_ == told(wanted)) is (op == "eq")
+        if held_ is None:
+            return False
+        value = told(wanted)
+        return bool(
+            {
+                "lt": lambda: held_ < value,
+                "le": lambda: held_ <= value,
+                "gt": lambda: held_ > value,
+                "ge": lambda: held_ >= value,
+                "starts": lambda: held_.startswith(value),
+                "contains": lambda: value in held_,
+            }[op]()
+        )
+
+    return passes
+
+
+def leaf_condition(name: str, op: str, wanted: Any) -> Condition:
+    field = getattr(M, name)
+    built: dict[str, Callable[[], Condition]] = {
+        "eq": lambda: field == wanted,
+        "ne": lambda: field != wanted,
+        "lt": lambda: field < wanted,
+        "le": lambda: field <= wanted,
+        "gt": lambda: field > wanted,
+        "ge": lambda: field >= wanted,
+        "in": lambda: field.in_(wanted),
+        "starts": lambda: field.starts_with(wanted),
+        "contains": lambda: field.contains(wanted),
+    }
+    return built[op]()
+
+
+def leaves() -> st.SearchStrategy[Leaf]:
+    def of(name: str) -> st.SearchStrategy[Leaf]:
+        value = st.sampled_from(POOL[name])
+        plain = st.tuples(st.just(name), st.sampled_from(["lt", "le", "gt", "ge"]), value)
+        equal = st.tuples(st.just(name), st.sampled_from(["eq", "ne"]), value | st.none())
+        among = st.tuples(st.just(name), st.just("in"), st.lists(value | st.none(), max_size=4))
+        if name == "text":
+            return plain | equal | among | st.tuples(st.just(name), st.sampled_from(["starts", "contains"]), value)
+        return plain | equal | among
+
+    return st.sampled_from(sorted(POOL)).flatmap(of)
+
+
+def trees() -> st.SearchStrategy[tuple[Condition, Oracle]]:
+    leaf = leaves().map(lambda given: (leaf_condition(*given), leaf_oracle(*given)))
+    return st.recursive(
+        leaf,
+        lambda inner: st.one_of(
+            inner.map(lambda one: (~one[0], lambda record: not one[1](record))),
+            st.tuples(inner, inner).map(lambda two: (two[0][0] & two[1][0], lambda r: two[0][1](r) and two[1][1](r))),
+            st.tuples(inner, inner).map(lambda two: (two[0][0] | two[1][0], lambda r: two[0][1](r) or two[1][1](r))),
+        ),
+        max_leaves=8,
+    )
+
+
+def population() -> list[Maybe]:
+    """Sixty records in which every value of the pool, and null, occurs."""
+    rng = Random(7)
+    return [
+        Maybe(id=f"{n:02}", **{name: rng.choice([None, *values]) for name, values in POOL.items()}) for n in range(60)
+    ]
+
+
+def rank(name: str, value: Any) -> int:
+    """Where a value stands: null first, then as the pool's values compare."""
+    return 0 if value is None else 1 + sorted({told(v) for v in POOL[name]}).index(told(value))
+
+
+class TestFiltersAgainstAnOracle(Suite):
+    """Generated filters and orders, checked against plain Python."""
+
+    def test_filters(self, place: Place) -> None:
+        records = population()
+        with held(place, Maybe) as (store, do):
+            repository = store.repository(Maybe)
+            do(repository.add_many(records))
+
+            @examples(150)
+            @given(trees())
+            def property_(tree: tuple[Condition, Oracle]) -> None:
+                condition, oracle = tree
+                expected = [record.id for record in records if oracle(record)]
+                assert [record.id for record in do(repository.page(condition, limit=1000)).items] == expected
+                assert do(repository.count(condition)) == len(expected)
+
+            property_()
+
+    def test_pages(self, place: Place) -> None:
+        records = population()
+        orders = st.lists(st.tuples(st.sampled_from(sorted(POOL)), st.booleans()), max_size=3, unique_by=lambda o: o[0])
+        with held(place, Maybe) as (store, do):
+            repository = store.repository(Maybe)
+            do(repository.add_many(records))
+
+            @examples(50)
+            @given(trees(), orders, st.integers(1, 70))
+            def property_(tree: tuple[Condition, Oracle], order: list[tuple[str, bool]], limit: int) -> None:
+                condition, oracle = tree
+                expected = sorted(
+                    (record for record in records if oracle(record)),
+                    key=lambda r: [-rank(n, getattr(r, n)) if down else rank(n, getattr(r, n)) for n, down in order],
+                )
+                given_order = [getattr(M, name).desc() if down else getattr(M, name) for name, down in order]
+                found: list[str] = []
+                cursor = None
+                while True:
+                    page = do(repository.page(condition, order=given_order, limit=limit, cursor=cursor))
+                    found += [record.id for record in page.items]
+                    cursor = page.cursor
+                    if cursor is None:
+                        break
+                assert found == [record.id for record in expected]
+
+            property_()
+
+
+# A model ------------------------------------------------------------------------------------------
+
+Step = tuple[Any, ...]
+Model = dict[str, Note]
+
+
+def steps() -> st.SearchStrategy[list[Step]]:
+    key = st.sampled_from("abcd")
+    stars = st.integers(0, 3)
+    note = st.builds(Note, id=key, title=st.sampled_from(["", "t", "T"]), stars=stars, tags=st.just([]) | st.just(["x"]))
+    bad = st.builds(Note, id=key, stars=st.just(2**63))
+    changes = st.fixed_dictionaries({}, optional={"title": st.sampled_from(["p", ""]), "stars": stars, "body": st.none() | st.just("b")})
+    one = st.one_of(
+        st.tuples(st.sampled_from(["add", "update", "upsert"]), note | bad),
+        st.tuples(st.just("patch"), key, changes),
+        st.tuples(st.sampled_from(["mutate", "delete", "get", "exists"]), key),
+        st.tuples(st.sampled_from(["update expecting", "delete expecting"]), note, st.booleans()),
+        st.tuples(st.sampled_from(["add_many", "upsert_many"]), st.lists(note | bad, max_size=4)),
+        st.tuples(st.just("delete_many"), st.lists(key, max_size=3)),
+        st.tuples(st.just("count"), stars),
+        st.tuples(st.just("page"), st.integers(1, 3)),
+    )
+    unit = st.tuples(st.just("unit"), st.lists(one, max_size=5), st.booleans())
+    return st.lists(st.one_of(one, one, one, unit, st.just(("reopen",))), max_size=25)
+
+
+class Expected(Exception):
+    """What the model raises, by the name of the error's class."""
+
+
+def refuse_bad(note: Note) -> None:
+    if note.stars > BIGGEST:
+        raise Expected("InvalidRecord")
+
+
+def modelled(model: Model, step: Step, atomic: bool) -> Any:
+    """What a step should give, and do to the model; raises Expected."""
+    match step:
+        case ("add", note):
+            refuse_bad(note)
+            if note.id in model:
+                raise Expected("Duplicate")
+            model[note.id] = note
+            return note
+        case ("update", note):
+            refuse_bad(note)
+            if note.id not in model:
+                raise Expected("Missing")
+            model[note.id] = note
+            return note
+        case ("upsert", note):
+            refuse_bad(note)
+            model[note.id] = note
+            return note
+        case ("patch", key, changes):
+            if key not in model:
+                raise Expected("Missing")
+            model[key] = dataclasses.replace(model[key], **changes)
+            return model[key]
+        case ("mutate", key):
+            if key not in model:
+                raise Expected("Missing")
+            model[key] = dataclasses.replace(model[key], stars=model[key].stars + 1)
+            return model[key]
+        case ("delete", key):
+            return model.pop(key, None) is not None
+        case ("get", key):
+            if key not in model:
+                raise Expected("Missing")
+            return model[key]
+        case ("exists", key):
+            return key in model
+        case ("update expecting" | "delete expecting", note, fresh):
+            if note.id not in model:
+                raise Expected("Missing")
+            if not fresh:
+                raise Expected("Conflict")
+            if step[0] == "delete expecting":
+                del model[note.id]
+                return True
+            model[note.id] = note
+            return note
+        case ("add_many" | "upsert_many" as verb, notes):
+            after = dict(model)
+            try:
+                for note in notes:
+                    modelled(after, (verb.removesuffix("_many"), note), atomic)
+            except Expected:
+                if not atomic:
+                    model.update(after)
+                raise
+            model.update(after)
+            return notes
+        case ("delete_many", keys_):
+            return sum(model.pop(key, None) is not None for key in keys_)
+        case ("count", stars):
+            return sum(note.stars >= stars for note in model.values())
+        case ("page", _):
+            return sorted(model.values(), key=lambda note: (-note.stars, note.id))
+    raise AssertionError(step)
+
+
+async def done(notes: Repository[Note], step: Step) -> Any:
+    """The same step on a repository."""
+    match step:
+        case ("add" | "update" | "upsert" | "patch" | "delete" | "get" | "exists" | "add_many" | "upsert_many" | "delete_many", *given_):
+            return await getattr(notes, step[0])(*given_)
+        case ("mutate", key):
+            return await notes.mutate(key, lambda note: dataclasses.replace(note, stars=note.stars + 1))
+        case ("update expecting" | "delete expecting", note, fresh):
+            found = await notes.find(note.id)
+            version = entity_of(Note).token(found) if found is not None and fresh else "stale"
+            if step[0] == "delete expecting":
+                return await notes.delete(note.id, expect=version)
+            return await notes.update(note, expect=version)
+        case ("count", stars):
+            return await notes.count(N.stars >= stars)
+        case ("page", limit):
+            page = await notes.page(order=N.stars.desc(), limit=limit)
+            items = page.items
+            while page.cursor is not None:
+                page = await notes.page(order=N.stars.desc(), limit=limit, cursor=page.cursor)
+                items += page.items
+            return items
+    raise AssertionError(step)
+
+
+class Stop(Exception):
+    """Leaves a unit without writing."""
+
+
+async def told_of(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return await work
+    except CrossfadeError as error:
+        return type(error).__name__
+
+
+def told_by(model: Model, step: Step, atomic: bool) -> Any:
+    try:
+        return modelled(model, step, atomic)
+    except Expected as error:
+        return str(error)
+
+
+class TestAgainstAModel(Suite):
+    """Generated sequences of operations, units and reopenings give what a plain dict gives."""
+
+    def test_sequences(self, harness: Harness) -> None:
+        @examples(40)
+        @given(steps())
+        def property_(given_steps: list[Step]) -> None:
+            place = harness.place()
+            run(self.play(place, given_steps))
+            run(place.dispose())
+
+        property_()
+
+    async def play(self, place: Place, given_steps: list[Step]) -> None:
+        model: Model = {}
+        store = await place.open([Note])
+        try:
+            caps = store.capabilities(Note)
+            for step in given_steps:
+                if step[0] == "reopen":
+                    await store.close()
+                    store = await place.open([Note])
+                    if not caps.durable:
+                        model.clear()
+                elif step[0] == "unit":
+                    inner = dict(model)
+                    try:
+                        async with store.unit() as unit:
+                            for each in step[1]:
+                                expected = told_by(inner, each, True)
+                                assert await told_of(done(unit.repository(Note), each)) == expected, each
+                            if step[2]:
+                                raise Stop
+                    except Stop:
+                        continue
+                    model = inner
+                else:
+                    expected = told_by(model, step, caps.atomic_units)
+                    assert await told_of(done(store.repository(Note), step)) == expected, step
+            rows = sorted((note.id, note.title, note.stars) for note in model.values())
+            assert await lying(place, store, Note, "id", "title", "stars") == rows
+            assert {note.id: note async for note in store.repository(Note).scan()} == model
+        finally:
+            await store.close()
