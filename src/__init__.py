@@ -34,7 +34,8 @@ from .flags import Settings, Stage, StoreUrl, load_settings
 from .query import Aggregate, Condition, FieldRef, Order, count
 from .repos.opening import Opening
 from .repos.opening import open_store as open
-from .repos.repository import Page, Repository, Scope, Versioned
+from .repos.repository import Repository, Scope
+from .repos.results import Page, Versioned
 from .repos.store import Store
 from .repos.sync import SyncRepository, SyncStore, SyncUnit, open_sync
 from .repos.unit import Unit

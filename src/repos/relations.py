@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from ..entity import Entity, Reference
 from ..errors import InvalidQuery
 from ..query import AllOf, Condition, Fields
-
-if TYPE_CHECKING:
-    from .repository import Page, Scope
+from .results import Page
 
 __all__ = ["Hop", "follow", "path"]
+
+Repositories: TypeAlias = Callable[[type[Any]], Any]
+"""Gives the repository of an entity class, in the scope where the relation is followed."""
 
 BACKWARD = "<"
 
@@ -73,24 +74,24 @@ def _only(source: Entity, target: Entity, hops: Sequence[Hop], via: str | None) 
     raise InvalidQuery(f"several references lie {between}; give via= one of {', '.join(repr(_name(h)) for h in hops)}")
 
 
-async def follow(scope: Scope, hops: Sequence[Hop], record: Any, limit: int, cursor: str | None) -> Page[Any]:
+async def follow(
+    repositories: Repositories, hops: Sequence[Hop], record: Any, limit: int, cursor: str | None
+) -> Page[Any]:
     """A page of what lies at the end of the hops."""
-    from .repository import Page
-
     first, *rest = hops
     condition = first.condition(record)
     if condition is None:
         return Page([], None)
-    page: Page[Any] = await scope.repository(first.target.cls).page(condition, limit=limit, cursor=cursor)
+    page: Page[Any] = await repositories(first.target.cls).page(condition, limit=limit, cursor=cursor)
     if not rest:
         return page
     (second,) = rest
-    return Page(await _ends(scope, second, page.items), page.cursor)
+    return Page(await _ends(repositories, second, page.items), page.cursor)
 
 
-async def _ends(scope: Scope, hop: Hop, edges: Sequence[Any]) -> list[Any]:
+async def _ends(repositories: Repositories, hop: Hop, edges: Sequence[Any]) -> list[Any]:
     """What the edges lead to, in their order; what is not there is left out."""
-    ends = scope.repository(hop.target.cls)
+    ends = repositories(hop.target.cls)
     if hop.reference.to_fields is None:
         held = [tuple(getattr(edge, name) for name in hop.reference.fields) for edge in edges]
         keys = [hop.target.key_out(values) for values in held if None not in values]

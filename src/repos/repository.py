@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import (
     Any,
     ClassVar,
@@ -34,8 +33,9 @@ from ..shapes import Field
 from ..text import words
 from . import relations
 from .cursor import decode_cursor, encode_cursor
+from .results import Page, Versioned
 
-__all__ = ["MAX_PAGE", "Page", "Repository", "Scope", "Versioned"]
+__all__ = ["MAX_PAGE", "Repository", "Scope"]
 
 E = TypeVar("E")
 F = TypeVar("F")
@@ -44,22 +44,6 @@ T = TypeVar("T")
 M = TypeVar("M", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 MAX_PAGE = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[E]):
-    """Some records and the cursor that continues behind them; None when these were the last."""
-
-    items: list[E]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Versioned(Generic[E]):
-    """A record and the token of the version that was read, for `expect=`."""
-
-    record: E
-    version: str
 
 
 class Scope(Protocol):
@@ -307,7 +291,7 @@ class Repository(Generic[E]):
         fit. What is referred to and not there is left out.
         """
         path = relations.path(self._entity, entity_of(other), via, entity_of(through) if through else None)
-        return await relations.follow(self._scope, path, await self.get(key), limit, cursor)
+        return await relations.follow(self._scope.repository, path, await self.get(key), limit, cursor)
 
     @_verb
     async def search(self, text: str, where: Condition | None = None, *, limit: int = 100, **equal: Any) -> list[E]:

@@ -24,7 +24,8 @@ from ..events import Events, Runtime
 from ..flags import Stage
 from ..query import Aggregate, Condition, FieldRef, Order
 from .opening import open_store
-from .repository import Page, Repository, Versioned
+from .repository import Repository
+from .results import Page, Versioned
 from .store import Store, pause_after
 from .unit import Unit
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from ..backends.base import (
     ABSENT,
@@ -33,17 +33,28 @@ from ..errors import Conflict, CorruptRecord, Duplicate, Missing, Unsupported
 from ..events import Runtime
 from ..query import Aggregate, Condition
 from ..shapes import Field
-
-if TYPE_CHECKING:
-    from .repository import Repository
-    from .store import Store
+from .repository import Repository
 
 __all__ = ["Unit"]
 
 E = TypeVar("E")
-R = TypeVar("R", bound="Repository[Any]")
+R = TypeVar("R", bound=Repository[Any])
 T = TypeVar("T")
 Place = tuple[str, tuple[Any, ...]]
+
+
+class Home(Protocol):
+    """What a unit needs of its store."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def cursor_key(self) -> bytes: ...
+
+    def repository_class(self, cls: Any) -> tuple[type[Repository[Any]], Entity]: ...
+
+    def backend_of(self, entity: Entity) -> Backend: ...
 
 
 class Unit:
@@ -60,7 +71,7 @@ class Unit:
     that lies in another one raises Unsupported.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Home) -> None:
         self._store = store
         self._overlay: Overlay | None = None
         self._made: dict[Any, Repository[Any]] = {}

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def test_the_tests_that_a_page_shows_pass(block: Block, tmp_path: Path) -> None:
     """A test module on a page passes as it stands, with the plugin that a user would have."""
     (tmp_path / "test_shown.py").write_text(block.text, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_shown.py"]
+    installed = "crossfade" in {point.name for point in entry_points(group="pytest11")}
+    plugin = [] if installed else ["-p", "crossfade.testing.plugin"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "test_shown.py"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -83,7 +83,12 @@ def test_an_asynchronous_store_per_backend(application: pytest.Pytester, mode: s
     result = run(application, "--asyncio-mode", mode)
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(
-        ["*test_one?memory? PASSED*", "*test_one?sqlite? PASSED*", "*test_two?memory? PASSED*", "*test_two?sqlite? PASSED*"]
+        [
+            "*test_one?memory? PASSED*",
+            "*test_one?sqlite? PASSED*",
+            "*test_two?memory? PASSED*",
+            "*test_two?sqlite? PASSED*",
+        ]
     )
 
 
@@ -231,7 +236,9 @@ def test_the_suite_runs_in_any_project(pytester: pytest.Pytester) -> None:
         """
     )
     select = ("--strict-markers", "-k", "absent")
-    run(pytester, "-p", "no:asyncio", "-p", "no:anyio", *select, "-k", "absent or AgainstAModel").assert_outcomes(passed=5)
+    run(pytester, "-p", "no:asyncio", "-p", "no:anyio", *select, "-k", "absent or AgainstAModel").assert_outcomes(
+        passed=5
+    )
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     run(pytester, "--asyncio-mode=strict", *select).assert_outcomes(passed=4)
 

@@ -7,8 +7,9 @@ backend does. Beside them stands the key, as one word of its own, by which an en
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
@@ -20,10 +21,10 @@ from ...values import load_json
 from ..base import Found
 from ..evaluate import has_words
 
-if TYPE_CHECKING:
-    from .table import SqliteTable
+__all__ = ["LookUp", "SearchIndex", "can_index", "index_name", "scanned"]
 
-__all__ = ["SearchIndex", "can_index", "index_name"]
+LookUp: TypeAlias = Callable[[sqlite3.Connection, tuple[Any, ...]], Found | None]
+"""How a record is found by its key."""
 
 
 def index_name(entity: Entity) -> str:
@@ -64,45 +65,29 @@ class SearchIndex:
 
     def find(
         self,
-        table: SqliteTable,
         connection: sqlite3.Connection,
+        entity: Entity,
+        look_up: LookUp,
         words: Sequence[str],
         where: Condition,
         limit: int,
     ) -> list[Found]:
         """Records that hold all words now; entries that other programs made stale are passed over."""
         wanted = " AND ".join(f'"{word}"' for word in words)
-        out: list[Found] = []
-        for (key_word,) in connection.execute(self._find, (f"words : ({wanted})",)):
-            found = table.find(connection, _key_of(table.entity, key_word))
-            if found is not None and _passes(table.entity, found, words, where):
-                out.append(found)
-                if len(out) == limit:
-                    break
-        return out
-
-    @staticmethod
-    def scan(
-        table: SqliteTable,
-        connection: sqlite3.Connection,
-        text: str,
-        values: Sequence[Any],
-        words: Sequence[str],
-        limit: int,
-    ) -> list[Found]:
-        """The same without an index: reads what the filter leaves, until there are enough."""
-        out: list[Found] = []
-        for row in connection.execute(text, values):
-            found = table.codec.read(row)
-            if not isinstance(found, CorruptRecord) and has_words(table.entity, found, words):
-                out.append(found)
-                if len(out) == limit:
-                    break
-        return out
+        entries = connection.execute(self._find, (f"words : ({wanted})",))
+        found = (look_up(connection, _key_of(entity, key_word)) for (key_word,) in entries)
+        return list(islice((item for item in found if _passes(entity, item, words, where)), limit))
 
 
-def _passes(entity: Entity, found: Found, words: Sequence[str], where: Condition) -> bool:
-    return not isinstance(found, CorruptRecord) and has_words(entity, found, words) and where.matches(found)
+def scanned(entity: Entity, found: Iterable[Found], words: Sequence[str], where: Condition, limit: int) -> list[Found]:
+    """The same without an index: from what is `found` one by one, until there are enough."""
+    return list(islice((item for item in found if _passes(entity, item, words, where)), limit))
+
+
+def _passes(entity: Entity, found: Found | None, words: Sequence[str], where: Condition) -> bool:
+    if found is None or isinstance(found, CorruptRecord):
+        return False
+    return has_words(entity, found, words) and where.matches(found)
 
 
 def _key_word(entity: Entity, key: tuple[Any, ...]) -> str:

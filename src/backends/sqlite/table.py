@@ -22,7 +22,7 @@ from ..changes import check_guard, expected, revised
 from ..sql.statements import Statement, Statements
 from .connection import rows
 from .errors import constraint_columns, translated
-from .search import SearchIndex
+from .search import SearchIndex, scanned
 from .versions import Versions
 from .wires import DECIMAL_SUM
 
@@ -112,8 +112,9 @@ class SqliteTable:
     def search(self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         if self._search is None:
             statement, values = self._statements.matching(where)
-            return SearchIndex.scan(self, connection, statement.text, statement.arrange(values), words, limit)
-        return self._search.find(self, connection, words, where, limit)
+            every = connection.execute(statement.text, statement.arrange(values))
+            return scanned(self.entity, map(self.codec.read, every), words, where, limit)
+        return self._search.find(connection, self.entity, self.find, words, where, limit)
 
     def state(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> State:
         found = self.find(connection, key)

@@ -31,6 +31,7 @@ _PARTS: Final = (
     "concurrency",
     "generated",
     "lifecycle",
+    "model",
     "paging",
     "queries",
     "relations",
@@ -49,9 +50,10 @@ _pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 from .aggregates import TestAggregates  # noqa: E402
 from .apply_ import TestApply  # noqa: E402
 from .concurrency import TestCancellation, TestConcurrency  # noqa: E402
-from .generated import TestAgainstAModel, TestFiltersAgainstAnOracle, TestRoundTrips  # noqa: E402
+from .generated import TestFiltersAgainstAnOracle, TestRoundTrips  # noqa: E402
 from .harness import Harness, Place  # noqa: E402
 from .lifecycle import TestLifecycle  # noqa: E402
+from .model import TestAgainstAModel  # noqa: E402
 from .paging import TestCursors, TestOrder, TestScan  # noqa: E402
 from .queries import TestFilters, TestMisuse  # noqa: E402
 from .relations import TestReferences, TestRelated  # noqa: E402

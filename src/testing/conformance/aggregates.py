@@ -29,7 +29,11 @@ ORDERED: dict[str, list[Any]] = {
     "real": [-1e300, -1.5, 0.0, 5e-324, 9.0, 10.0],
     "exact": [Decimal("-10"), Decimal("-9.5"), Decimal(0), Decimal("0.10000000000000000001"), Decimal(9), Decimal(10)],
     "flag": [False, True],
-    "moment": [datetime(1, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC)],
+    "moment": [
+        datetime(1, 1, 1, tzinfo=UTC),
+        datetime(2024, 1, 1, tzinfo=UTC),
+        datetime(2024, 1, 1, 0, 0, 0, 1, tzinfo=UTC),
+    ],
     "day": [date(1, 1, 1), date(999, 1, 1), date(2024, 2, 29), date(9999, 12, 31)],
     "raw": [b"", b"\x00", b"A", b"a", b"\x80", b"\xff", b"\xff\x00"],
     "uid": [UUID(int=0), UUID(int=9), UUID(int=1 << 127), UUID(int=2**128 - 1)],
@@ -74,7 +78,9 @@ class TestAggregates(Suite):
             assert str(found["d"]) == "2" + "9" * 37 + "7." + "0" * 37 + "1"
             assert (type(found["i"]), type(found["d"]), type(found["r"])) == (int, Decimal, float)
             assert found["r"] == 0.75
-            await records.upsert_many([Maybe(id=str(n), integer=SMALLEST, exact=Decimal("-" + "9" * 38)) for n in range(3)])
+            await records.upsert_many(
+                [Maybe(id=str(n), integer=SMALLEST, exact=Decimal("-" + "9" * 38)) for n in range(3)]
+            )
             (found,) = await records.aggregate({"i": M.integer.sum(), "d": M.exact.sum()})
             assert found["i"] == 3 * SMALLEST + 7
             assert found["d"] < 0
@@ -99,7 +105,9 @@ class TestAggregates(Suite):
             (found,) = await records.aggregate({"least": field.min(), "most": field.max()})
             assert found == {"least": values[0], "most": values[-1]}
             assert type(found["least"]) is type(values[0])
-            (found,) = await records.aggregate({"least": field.min(), "most": field.max()}, M.id.in_(["00", "01", "null"]))
+            (found,) = await records.aggregate(
+                {"least": field.min(), "most": field.max()}, M.id.in_(["00", "01", "null"])
+            )
             assert found == {"least": values[0], "most": values[1]}
 
     @pytest.mark.parametrize("name", ORDERED)
@@ -108,7 +116,11 @@ class TestAggregates(Suite):
         values = [None, *ORDERED[name]]
         async with place.store(Maybe) as store:
             records = store.repository(Maybe)
-            given = [Maybe(id=f"{n:02}{copy}", **{name: value}) for n, value in enumerate(values) for copy in "ab"[: 1 + n % 2]]
+            given = [
+                Maybe(id=f"{n:02}{copy}", **{name: value})
+                for n, value in enumerate(values)
+                for copy in "ab"[: 1 + n % 2]
+            ]
             await records.add_many(given[::-1])
             found = await records.aggregate({"n_": count()}, by=getattr(M, name))
             assert found == [{name: value, "n_": 1 + n % 2} for n, value in enumerate(values)]

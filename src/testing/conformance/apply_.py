@@ -55,7 +55,9 @@ class TestApply(Suite):
         """Every order of three versions, each a record or a delete, some applied twice."""
         async with place.store(Note) as store:
             expected: list[tuple[str, str]] = []
-            cases = itertools.product(itertools.permutations((1, 2, 3)), itertools.product((True, False), repeat=3), (False, True))
+            cases = itertools.product(
+                itertools.permutations((1, 2, 3)), itertools.product((True, False), repeat=3), (False, True)
+            )
             for number, (order, puts, there) in enumerate(cases):
                 key = f"{number:03}"
                 if there:
@@ -168,7 +170,9 @@ class TestApply(Suite):
                 (Apply(NOTES, ("d",), 1, Note(id="d", stars="x")), InvalidRecord),  # type: ignore[arg-type]
             ):
                 with pytest.raises(error):
-                    await backend(store).write([Apply(NOTES, ("a",), 9, None), Apply(NOTES, ("e",), 9, Note(id="e")), failing])
+                    await backend(store).write(
+                        [Apply(NOTES, ("a",), 9, None), Apply(NOTES, ("e",), 9, Note(id="e")), failing]
+                    )
                 assert await state(store, "a") == (2, Note(id="a", stars=2))
                 assert await state(store, "e") == (-1, None)
 
@@ -176,7 +180,10 @@ class TestApply(Suite):
         async with place.store(Note) as store:
             await store.repository(Note).add(Note(id="a"))
             token = NOTES.token(Note(id="a"))
-            assert await backend(store).write([Guard(NOTES, ("a",), token), Guard(NOTES, ("b",), "absent")]) == [None, None]
+            assert await backend(store).write([Guard(NOTES, ("a",), token), Guard(NOTES, ("b",), "absent")]) == [
+                None,
+                None,
+            ]
             for guard in (Guard(NOTES, ("a",), "absent"), Guard(NOTES, ("b",), token), Guard(NOTES, ("a",), "0" * 32)):
                 with pytest.raises(Conflict) as caught:
                     await backend(store).write([guard])

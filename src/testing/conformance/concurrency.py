@@ -154,7 +154,9 @@ class TestConcurrency(Suite):
                                 lambda key=key, step=step: notes.patch(key, stars=step),
                                 lambda key=key: notes.mutate(key, lambda note: note),
                                 lambda key=key: notes.delete(key),
-                                lambda step=step: pairs.upsert_many([Pair(left=f"{number}", right=r, n=step) for r in range(3)]),
+                                lambda step=step: pairs.upsert_many(
+                                    [Pair(left=f"{number}", right=r, n=step) for r in range(3)]
+                                ),
                                 lambda: pairs.delete_many([(f"{number}", r) for r in range(3)]),
                             ]
                         )()

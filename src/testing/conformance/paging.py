@@ -68,13 +68,17 @@ class TestOrder(Suite):
             await records.add_many(given)
 
             def key(record: Maybe, *signs: int) -> Any:
-                ranks = [None, False, True].index(record.flag), [None, 9, 10].index(record.integer), [None, "", "B", "a"].index(record.text)
+                ranks = (
+                    [None, False, True].index(record.flag),
+                    [None, 9, 10].index(record.integer),
+                    [None, "", "B", "a"].index(record.text),
+                )
                 return [sign * rank for sign, rank in zip(signs, ranks, strict=True)]
 
             for signs in (1, 1, 1), (-1, 1, -1), (1, -1, 1), (-1, -1, -1):
                 names = (M.flag, M.integer, M.text)
                 order = [field.asc() if sign > 0 else field.desc() for field, sign in zip(names, signs, strict=True)]
-                expected = sorted(given, key=lambda record: key(record, *signs))  # noqa: B023
+                expected = sorted(given, key=lambda record: key(record, *signs))
                 for limit in (1, 5, 36, 100):
                     assert await walk(records, limit, order=order) == expected
 
@@ -124,7 +128,9 @@ class TestCursors(Suite):
     """A cursor continues exactly where the page ended, and nowhere else."""
 
     @pytest.mark.parametrize(
-        "order", [(), (N.title,), (N.title.desc(),), (N.body.desc(), N.title)], ids=["by key", "up", "down", "with nulls"]
+        "order",
+        [(), (N.title,), (N.title.desc(),), (N.body.desc(), N.title)],
+        ids=["by key", "up", "down", "with nulls"],
     )
     async def test_writes_between_pages(self, place: Place, order: Sequence[Order | FieldRef]) -> None:
         """Records that stay are seen once, though others come, go and change between any two pages."""
@@ -200,7 +206,20 @@ class TestCursors(Suite):
             await notes.add_many([Note(id=f"k{n}") for n in range(9)])
             good = (await notes.page(limit=3)).cursor
             assert good is not None
-            wrong: list[Any] = ["", "x", "=", "a" * 100, "é", "\0", "\ud800", good[:-4], good[4:], good + "AAAA", good[::-1], "A" * 10**6]
+            wrong: list[Any] = [
+                "",
+                "x",
+                "=",
+                "a" * 100,
+                "é",
+                "\0",
+                "\ud800",
+                good[:-4],
+                good[4:],
+                good + "AAAA",
+                good[::-1],
+                "A" * 10**6,
+            ]
             wrong += [good[:n] + ("A" if good[n] != "A" else "B") + good[n + 1 :] for n in range(len(good) - 1)]
             wrong += [base64.urlsafe_b64encode(b'["k3"]').decode(), '["k3"]', 5, b"x", ["k3"], True]
             for cursor in wrong:
@@ -227,7 +246,9 @@ class TestScan(Suite):
             notes = store.repository(Note)
             await notes.add_many([Note(id=f"{n:05}", stars=n % 2) for n in reversed(range(2500))])
             assert [n.id async for n in notes.scan()] == [f"{n:05}" for n in range(2500)]
-            assert [n.id async for n in notes.scan(N.id >= "01000", stars=1)] == [f"{n:05}" for n in range(1001, 2500, 2)]
+            assert [n.id async for n in notes.scan(N.id >= "01000", stars=1)] == [
+                f"{n:05}" for n in range(1001, 2500, 2)
+            ]
 
     async def test_writes_during_a_scan(self, place: Place) -> None:
         async with place.store(Note) as store:

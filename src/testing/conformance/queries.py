@@ -127,10 +127,23 @@ class TestFilters(Suite):
             assert [r.id async for r in records.scan(mood="sad")] == ["e"]
 
     @pytest.mark.parametrize(
-        "prefix", ["\U0010ffff", "\ud7ff", "a\U0010ffff", "\U0010ffff\U0010ffff", "\uffff", "\x7f", "\xff", "%", "_", "\\"]
+        "prefix",
+        ["\U0010ffff", "\ud7ff", "a\U0010ffff", "\U0010ffff\U0010ffff", "\uffff", "\x7f", "\xff", "%", "_", "\\"],
     )
     async def test_the_edges_of_starts_with(self, place: Place, prefix: str) -> None:
-        texts = ["", "a", "b", "\ud7ff", "\ue000", "\uffff", "\U00010000", "\U0010ffff", prefix, prefix + "a", prefix + "\U0010ffff"]
+        texts = [
+            "",
+            "a",
+            "b",
+            "\ud7ff",
+            "\ue000",
+            "\uffff",
+            "\U00010000",
+            "\U0010ffff",
+            prefix,
+            prefix + "a",
+            prefix + "\U0010ffff",
+        ]
         texts += [prefix[:-1] + chr(ord(prefix[-1]) - 1), prefix * 2]
         async with place.store(Note) as store:
             notes = store.repository(Note)

@@ -8,7 +8,7 @@ import pytest
 
 from ...errors import DanglingReference, InvalidQuery, InvalidRecord, Missing
 from ...repos.store import Store
-from .entities import LIBRARY, Author, Book, Bookmark, BookLabel, Chapter, Folder, Keyword, Label, Line, Note, Role
+from .entities import LIBRARY, Author, Book, BookLabel, Bookmark, Chapter, Folder, Keyword, Label, Line, Note, Role
 from .harness import Place
 from .suite import Suite, about, lying
 
@@ -17,9 +17,14 @@ __all__ = ["TestReferences", "TestRelated"]
 
 async def filled(store: Store) -> None:
     """Two authors, an editor, two books with chapters and labels."""
-    await store.repository(Author).add_many([Author(id="ada", pen_name="A."), Author(id="bob"), Author(id="eve", pen_name="E.")])
+    await store.repository(Author).add_many(
+        [Author(id="ada", pen_name="A."), Author(id="bob"), Author(id="eve", pen_name="E.")]
+    )
     await store.repository(Book).add_many(
-        [Book(id="b1", author_id="ada", editor_id="eve", reviewer="E."), Book(id="b2", author_id="bob", editor_id="eve")]
+        [
+            Book(id="b1", author_id="ada", editor_id="eve", reviewer="E."),
+            Book(id="b2", author_id="bob", editor_id="eve"),
+        ]
     )
     await store.repository(Chapter).add_many([Chapter(book_id=b, number=n) for b in ("b1", "b2") for n in (10, 9, 1)])
     await store.repository(Label).add_many([Label(id=key) for key in ("x", "y", "z")])
@@ -47,7 +52,11 @@ class TestReferences(Suite):
                     assert await books.upsert(book) == book
                 return
             for book, field in cases:
-                for work in (books.add(book), books.upsert(book), books.add_many([Book(id="m", author_id="ada"), book])):
+                for work in (
+                    books.add(book),
+                    books.upsert(book),
+                    books.add_many([Book(id="m", author_id="ada"), book]),
+                ):
                     with pytest.raises(DanglingReference) as caught:
                         await work
                     about(caught.value, Book, "n", field)
@@ -164,7 +173,9 @@ class TestReferences(Suite):
         async with place.store(Role, Line) as store:
             roles, lines = store.repository(Role), store.repository(Line)
             await roles.add_many([Role(session="s", agent="a"), Role(session="s", agent="b")])
-            await lines.add_many([Line(id="1", session="s", agent="a"), Line(id="2", session="s", agent="b"), Line(id="3", session="t")])
+            await lines.add_many(
+                [Line(id="1", session="s", agent="a"), Line(id="2", session="s", agent="b"), Line(id="3", session="t")]
+            )
             page = await lines.related("1", Role)
             assert page.items == [Role(session="s", agent="a")]
             assert [line.id for line in (await roles.related(("s", "b"), Line)).items] == ["2"]

@@ -32,7 +32,13 @@ Work = Callable[[Store, type[Any]], Awaitable[Any]]
 
 
 def login(cls: type[Any] = Login, **changes: Any) -> Any:
-    values: dict[str, Any] = {"id": "l", "handle": "h", "token": Secret(CANARY), "backup": Secret(CANARY), "remark": SPOKEN}
+    values: dict[str, Any] = {
+        "id": "l",
+        "handle": "h",
+        "token": Secret(CANARY),
+        "backup": Secret(CANARY),
+        "remark": SPOKEN,
+    }
     return cls(**{**values, **changes})
 
 
@@ -54,7 +60,9 @@ FAILING: dict[str, Work] = {
     "another key": lambda s, c: s.repository(c).mutate("l", lambda r: login(c, id="k")),
     "no record from mutate": lambda s, c: s.repository(c).mutate("l", lambda r: CANARY),
     "a guard": lambda s, c: s.backend_of(entity_of(c)).write([Guard(entity_of(c), ("l",), "stale")]),
-    "an applied state": lambda s, c: s.backend_of(entity_of(c)).write([Apply(entity_of(c), ("m",), 1, login(c, id="m"))]),
+    "an applied state": lambda s, c: s.backend_of(entity_of(c)).write(
+        [Apply(entity_of(c), ("m",), 1, login(c, id="m"))]
+    ),
 }
 
 BARE: Final = ("a bad secret in a patch", "no record from mutate")
@@ -220,12 +228,28 @@ class TestDamage(Suite):
 
     async def test_damage_of_every_kind(self, place: Place) -> None:
         """Text where it cannot be read as the field's kind is damage, never a wrong value or a raw error."""
-        kinds = ["integer", "real", "exact", "flag", "moment", "day", "uid", "colour", "level", "mood", "words", "counts", "home"]
+        kinds = [
+            "integer",
+            "real",
+            "exact",
+            "flag",
+            "moment",
+            "day",
+            "uid",
+            "colour",
+            "level",
+            "mood",
+            "words",
+            "counts",
+            "home",
+        ]
         async with place.store(Maybe) as store:
             records = store.repository(Maybe)
             for field in kinds:
                 await records.upsert(Maybe(id=field))
-                await place.plant(Maybe, {among(store, Maybe, "id"): field}, {among(store, Maybe, field): "{no such value"})
+                await place.plant(
+                    Maybe, {among(store, Maybe, "id"): field}, {among(store, Maybe, field): "{no such value"}
+                )
                 with pytest.raises(CorruptRecord) as caught:
                     await records.get(field)
                 about(caught.value, Maybe, field, field)

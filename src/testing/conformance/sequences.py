@@ -122,7 +122,10 @@ class TestSequences(Suite):
             tickets, caps = store.repository(Ticket), store.capabilities(Ticket)
             if not (caps.mints_integer_keys and caps.durable):
                 return
-            seen = [(await tickets.add(Ticket())).id, *await store.backend_of(entity_of(Ticket)).reserve(entity_of(Ticket), 3)]
+            seen = [
+                (await tickets.add(Ticket())).id,
+                *await store.backend_of(entity_of(Ticket)).reserve(entity_of(Ticket), 3),
+            ]
             seen.append((await tickets.add(Ticket())).id)
             await tickets.delete(seen[-1])
         async with place.store(Ticket) as store:

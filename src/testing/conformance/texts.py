@@ -111,7 +111,10 @@ class TestText(Suite):
                 "free": {text: 1},
                 "counts": {text: 1},
             }.items():
-                for work in (records.add(Maybe(id="m", **{field: value})), records.upsert(Maybe(id="m", **{field: value}))):
+                for work in (
+                    records.add(Maybe(id="m", **{field: value})),
+                    records.upsert(Maybe(id="m", **{field: value})),
+                ):
                     with pytest.raises(InvalidRecord) as caught:
                         await work
                     about(caught.value, Maybe, "m", field)
@@ -136,14 +139,25 @@ class TestText(Suite):
             records, notes = store.repository(Maybe), store.repository(Note)
             await notes.add(Note(id=evil, title=evil))
             await records.add(Maybe(id=evil, text=evil, document={evil: evil}, counts={evil: 1}, words=[evil]))
-            assert await records.get(evil) == Maybe(id=evil, text=evil, document={evil: evil}, counts={evil: 1}, words=[evil])
+            assert await records.get(evil) == Maybe(
+                id=evil, text=evil, document={evil: evil}, counts={evil: 1}, words=[evil]
+            )
             found = await records.page(v.text.starts_with(evil) & v.text.contains(evil) & v.id.in_([evil]))
             assert [r.id for r in found.items] == [evil]
             assert await records.delete("' OR '1'='1") is False
             assert await records.count(text="' OR 1=1 --") == 0
             assert await notes.count() == 1
             if store.capabilities(Note).full_text != "none":
-                for text in ('drop"', "table*", "notes AND title", "title:drop", "NEAR(drop table)", "drop OR nothing", "^drop", "-drop"):
+                for text in (
+                    'drop"',
+                    "table*",
+                    "notes AND title",
+                    "title:drop",
+                    "NEAR(drop table)",
+                    "drop OR nothing",
+                    "^drop",
+                    "-drop",
+                ):
                     await notes.search(text)
                 assert [n.id for n in await notes.search("DROP (table) notes'")] == [evil]
 

@@ -293,7 +293,11 @@ class TestUnitReads(Suite):
                 await notes.patch("06", stars=-1)
                 await notes.add_many([Note(id="99", stars=7), Note(id="-1", stars=8), Note(id="98", stars=500)])
                 expected = [await notes.find(f"{n:02}") for n in range(20)]
-                kept = [note for note in expected if note] + [Note(id="99", stars=7), Note(id="-1", stars=8), Note(id="98", stars=500)]
+                kept = [note for note in expected if note] + [
+                    Note(id="99", stars=7),
+                    Note(id="-1", stars=8),
+                    Note(id="98", stars=500),
+                ]
                 for where in (N.stars >= 0, N.stars > 6, N.body == None, (N.stars < 8) | (N.stars > 90)):  # noqa: E711
                     fits = [note for note in kept if where.matches(note)]
                     assert await notes.count(where) == len(fits)
@@ -320,7 +324,9 @@ class TestUnitReads(Suite):
         async with place.store(Document) as store:
             if store.capabilities(Document).full_text == "none":
                 return
-            await store.repository(Document).add_many([Document(id="a", title="one two"), Document(id="b", title="one")])
+            await store.repository(Document).add_many(
+                [Document(id="a", title="one two"), Document(id="b", title="one")]
+            )
             async with store.unit() as unit:
                 documents = unit.repository(Document)
                 await documents.patch("a", title="two")

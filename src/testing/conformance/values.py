@@ -134,7 +134,7 @@ REFUSED: list[tuple[str, Any]] = [
     ("flag", 0),
     ("flag", None),
     ("flag", "true"),
-    ("moment", datetime(2024, 1, 1)),
+    ("moment", datetime(2024, 1, 1)),  # noqa: DTZ001
     ("moment", date(2024, 1, 1)),
     ("moment", "2024-01-01T00:00:00Z"),
     ("moment", 0),
@@ -217,7 +217,9 @@ class TestKept(Suite):
                     assert getattr(await records.patch("e", {field: value}), field) == wanted
                     assert _exactly(getattr((await records.page()).items[0], field)) == _exactly(canonical)
 
-    @pytest.mark.parametrize("cls", [Everything, ModelEverything, StructEverything], ids=["dataclass", "pydantic", "msgspec"])
+    @pytest.mark.parametrize(
+        "cls", [Everything, ModelEverything, StructEverything], ids=["dataclass", "pydantic", "msgspec"]
+    )
     async def test_every_kind_in_every_sort_of_class(self, place: Place, cls: type[Any]) -> None:
         async with place.store(cls) as store:
             record = everything(cls)
@@ -233,7 +235,13 @@ class TestKept(Suite):
             records = store.repository(Everything)
             await records.add(everything(real=0.0, exact=Decimal("100"), moment=datetime(2024, 1, 1, 12, tzinfo=UTC)))
             moment = datetime(2024, 1, 1, 17, 45, tzinfo=KATHMANDU)
-            for where in (e.real == -0.0, e.real == 0, e.exact == Decimal("1.00E+2"), e.exact == 100, e.moment == moment):
+            for where in (
+                e.real == -0.0,
+                e.real == 0,
+                e.exact == Decimal("1.00E+2"),
+                e.exact == 100,
+                e.moment == moment,
+            ):
                 assert await records.count(where) == 1
                 assert await records.count(~where) == 0
 
@@ -297,7 +305,7 @@ class TestRefused(Suite):
             ("integer", "1"),
             ("real", float("nan")),
             ("text", 5),
-            ("moment", datetime(2024, 1, 1)),
+            ("moment", datetime(2024, 1, 1)),  # noqa: DTZ001
             ("colour", "red"),
             ("uid", "x"),
             ("flag", 1),

@@ -44,7 +44,12 @@ class TestVerbs(Suite):
     async def test_what_is_absent(self, place: Place, cls: type[Any]) -> None:
         async with place.store(cls) as store:
             notes = store.repository(cls)
-            for work in (notes.get("a"), notes.get_versioned("a"), notes.patch("a", title="x"), notes.mutate("a", _same)):
+            for work in (
+                notes.get("a"),
+                notes.get_versioned("a"),
+                notes.patch("a", title="x"),
+                notes.mutate("a", _same),
+            ):
                 with pytest.raises(Missing) as caught:
                     await work
                 about(caught.value, cls, "a")
@@ -160,7 +165,13 @@ class TestVerbs(Suite):
         async with place.store(Note, Pair) as store:
             notes, pairs = store.repository(Note), store.repository(Pair)
             for wrong in (None, 1, b"a", ("a",), "\ud800"):
-                for work in (notes.get(wrong), notes.find(wrong), notes.exists(wrong), notes.delete(wrong), notes.patch(wrong)):
+                for work in (
+                    notes.get(wrong),
+                    notes.find(wrong),
+                    notes.exists(wrong),
+                    notes.delete(wrong),
+                    notes.patch(wrong),
+                ):
                     with pytest.raises(InvalidRecord):
                         await work
                 with pytest.raises(InvalidRecord):
@@ -306,7 +317,9 @@ class TestNames(Suite):
         k = fields(Keyword)
         async with place.store(Keyword, KeywordToo) as store:
             words, others = store.repository(Keyword), store.repository(KeywordToo)
-            first = Keyword(select="s", order=2, group="g", where="w", limit=1, cursor="c", table="drop table", index="i")
+            first = Keyword(
+                select="s", order=2, group="g", where="w", limit=1, cursor="c", table="drop table", index="i"
+            )
             await words.add(first)
             await words.add(Keyword(select="t", order=1, group="g", to="s"))
             await others.add(KeywordToo(order=1, default="s"))
@@ -337,8 +350,12 @@ class TestNames(Suite):
             servers = store.repository(Server)
             await servers.add(Server(id="a", name="n", background={"k": [1, None]}, about="one two", camelCase=5))
             await servers.add(Server(id="b", name="m"))
-            assert await servers.get("a") == Server(id="a", name="n", background={"k": [1, None]}, about="one two", camelCase=5)
-            assert [x.id for x in (await servers.page((s.camelCase > 4) & (s.name == "n"), order=s.about.desc())).items] == ["a"]
+            assert await servers.get("a") == Server(
+                id="a", name="n", background={"k": [1, None]}, about="one two", camelCase=5
+            )
+            assert [
+                x.id for x in (await servers.page((s.camelCase > 4) & (s.name == "n"), order=s.about.desc())).items
+            ] == ["a"]
             assert (await servers.patch("a", camelCase=6)).camelCase == 6
             assert await servers.aggregate({"most": s.camelCase.max()}, by=s.name) == [
                 {"name": "m", "most": 0},

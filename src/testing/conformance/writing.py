@@ -34,7 +34,10 @@ class TestBatches(Suite):
             notes = store.repository(Note)
             given = [Note(id=key, title=key) for key in "dbca"]
             assert await notes.add_many(iter(given)) == given
-            assert await notes.upsert_many([Note(id="b", stars=1), Note(id="e")]) == [Note(id="b", stars=1), Note(id="e")]
+            assert await notes.upsert_many([Note(id="b", stars=1), Note(id="e")]) == [
+                Note(id="b", stars=1),
+                Note(id="e"),
+            ]
             assert await notes.delete_many(["a", "zz", "b", "a"]) == 2
             assert await lying(place, store, Note, "id", "title") == [("c", "c"), ("d", "d"), ("e", "")]
 
@@ -92,7 +95,9 @@ class TestBatches(Suite):
                     await verb(batch)
                 about(caught.value, Account, "b")
                 assert caught.value.fields == ("email",)
-                assert len(await lying(place, store, Account, "id")) == (0 if store.capabilities(Account).atomic_units else 1)
+                assert len(await lying(place, store, Account, "id")) == (
+                    0 if store.capabilities(Account).atomic_units else 1
+                )
 
     async def test_a_key_that_cannot_be_one_deletes_nothing(self, place: Place) -> None:
         async with place.store(Note) as store:
@@ -135,7 +140,13 @@ class TestPatch(Suite):
         values = {item.name: getattr(source, item.name) for item in entity_of(Maybe).fields[1:]}
         async with place.store(Maybe) as store:
             records = store.repository(Maybe)
-            for names in (list(values), list(values)[::-1], sorted(values), ["integer", "text"], ["mood", "flag", "id"]):
+            for names in (
+                list(values),
+                list(values)[::-1],
+                sorted(values),
+                ["integer", "text"],
+                ["mood", "flag", "id"],
+            ):
                 await records.upsert(Maybe(id="m", text="t"))
                 changes = {name: values[name] for name in names if name != "id"}
                 expected = Maybe(id="m", **{"text": "t", **changes})
@@ -344,7 +355,7 @@ class TestOwnership(Suite):
                 (await records.get_many(["e"]))["e"],
                 (await records.get_versioned("e")).record,
                 (await records.page()).items[0],
-                [record async for record in records.scan()][0],
+                await anext(records.scan()),
                 await records.update(everything()),
                 await records.upsert(everything()),
                 await records.patch("e", integer=7),
