@@ -1,7 +1,9 @@
 """One compiled codec per entity and backend: records to stored rows and back, without reflection per record.
 
-A backend says with a `Wire` per field how a kind lies in it. From these a pair of functions is
-compiled once: straight-line Python in which a value that needs no conversion costs one type check.
+A backend says with a `Wire` per field how a kind lies in it. From these two functions are compiled
+once, each in two forms: a quick one, straight-line Python in which a value that needs no conversion
+costs one type check, and a careful one that knows at which field it fails. Only what the quick form
+refuses meets the careful one.
 """
 
 from __future__ import annotations
@@ -16,21 +18,32 @@ from .nested import SecretKind
 from .shapes import Field
 from .values import Kind, Refused, dump_json, load_json
 
-__all__ = ["Codec", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
+__all__ = ["Codec", "Shortcut", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
 
 
 class Wire(NamedTuple):
     """How one kind lies in one backend.
 
     `encode` judges any value and gives its stored form, `decode` does the reverse; both raise Refused.
-    `keeps` and `gives` are Python expressions over `{v}`: where one is true the value is stored, or
-    given back, as it is, without the call.
+    `writes` and `reads` are short cuts that are compiled in: where the test holds, the expression (both
+    over `{v}`) gives what the call would, and the call is saved.
     """
 
     encode: Callable[[Any], Any]
     decode: Callable[[Any], Any]
-    keeps: str = ""
-    gives: str = ""
+    writes: Shortcut | None = None
+    reads: Shortcut | None = None
+
+
+class Shortcut(NamedTuple):
+    """A test, the expression to use where it holds, and the names that both need; all in Python."""
+
+    test: str
+    expression: str = "{v}"
+    names: Mapping[str, Any] = {}
+
+    def compiled(self, variable: str, otherwise: str) -> str:
+        return f"{self.expression.format(v=variable)} if {self.test.format(v=variable)} else {otherwise}"
 
 
 class Vault(Protocol):
@@ -75,6 +88,8 @@ class Codec:
     """One field's value as stored, for keys and filters; None passes; raises Refused."""
     decode_field: Mapping[str, Callable[[Any], Any]]
     """One stored value as the field's value; None passes; raises Refused."""
+    plain_key: bool
+    """Canonical values of the key's fields are stored as they are."""
 
     def read(self, row: Sequence[Any]) -> Any:
         """A row as a record, or the CorruptRecord that says why it cannot be one."""
@@ -85,6 +100,8 @@ class Codec:
 
     def key_row(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """A canonical key tuple as stored."""
+        if self.plain_key:
+            return key
         return tuple([self.encode_field[name](value) for name, value in zip(self.entity.key, key, strict=True)])
 
 
@@ -100,6 +117,11 @@ def compile_codec(
         decode=_decoder(entity, wires, vault),
         encode_field={f.name: _nullable(w.encode) for f, w in zip(entity.fields, wires, strict=True)},
         decode_field={f.name: _nullable(w.decode) for f, w in zip(entity.fields, wires, strict=True)},
+        plain_key=all(
+            w.writes is not None and w.writes.expression == "{v}"
+            for f, w in zip(entity.fields, wires, strict=True)
+            if f.name in entity.key
+        ),
     )
 
 
@@ -127,21 +149,8 @@ def _compile(source: str, name: str, scope: dict[str, Any], entity: Entity) -> A
 
 
 def _encoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Callable[[Any], tuple[Any, ...]]:
-    scope: dict[str, Any] = {"_Failed": _Failed}
-    lines = ["def encode(record):"]
-    for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
-        sealed = vault is not None and isinstance(item.kind, SecretKind)
-        call = _sealing(entity, item, wire, vault) if vault is not None and sealed else wire.encode
-        scope[f"e{position}"] = _guarded(item.name, call)
-        arguments = "v, record" if sealed else "v"
-        convert = f"e{position}({arguments})"
-        if wire.keeps and not sealed:
-            convert = f"v if {wire.keeps.format(v='v')} else {convert}"
-        if item.optional:
-            convert = f"None if v is None else {convert}"
-        lines += [f"    v = record.{item.name}", f"    a{position} = {convert}"]
-    lines.append(f"    return ({', '.join(f'a{n}' for n in range(len(wires)))},)")
-    inner = _compile("\n".join(lines), "encode", scope, entity)
+    quick = _encoding(entity, wires, vault, quick=True)
+    careful = _encoding(entity, wires, vault, quick=False)
     cls = entity.cls
 
     def encode(record: Any) -> tuple[Any, ...]:
@@ -150,12 +159,37 @@ def _encoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Call
             del record
             raise InvalidRecord(entity.name, reason=f"expected a {cls.__name__}, got {got}")
         try:
-            return inner(record)  # type: ignore[no-any-return]
+            return quick(record)
+        except Exception:
+            pass  # The careful pair says which field it was.
+        try:
+            return careful(record)
         except _Failed as failed:
             name, reason = failed.args
-            raise InvalidRecord(entity.name, _shown_key(entity, record), field=name, reason=reason) from None
+        raise InvalidRecord(entity.name, _shown_key(entity, record), field=name, reason=reason)
 
     return encode
+
+
+def _encoding(
+    entity: Entity, wires: Sequence[Wire], vault: Vault | None, *, quick: bool
+) -> Callable[[Any], tuple[Any, ...]]:
+    scope: dict[str, Any] = {}
+    lines = ["def encode(record):"]
+    for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
+        sealed = vault is not None and isinstance(item.kind, SecretKind)
+        call = _sealing(entity, item, wire, vault) if vault is not None and sealed else wire.encode
+        scope[f"e{position}"] = call if quick else _guarded(item.name, call)
+        convert = f"e{position}({'v, record' if sealed else 'v'})"
+        if quick and wire.writes and not sealed:
+            scope.update(wire.writes.names)
+            convert = f"({wire.writes.compiled('v', convert)})"
+        if item.optional:
+            convert = f"None if v is None else {convert}"
+        lines += [f"    v = record.{item.name}", f"    a{position} = {convert}"]
+    lines.append(f"    return ({', '.join(f'a{n}' for n in range(len(wires)))},)")
+    made: Callable[[Any], tuple[Any, ...]] = _compile("\n".join(lines), "encode", scope, entity)
+    return made
 
 
 def _shown_key(entity: Entity, record: Any) -> Any:
@@ -169,37 +203,50 @@ def _shown_key(entity: Entity, record: Any) -> Any:
 
 
 def _decoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Callable[[Sequence[Any]], Any]:
-    simple = entity.shape.direct
-    scope: dict[str, Any] = {"cls": entity.cls if simple else entity.shape.build}
+    quick = _decoding(entity, wires, vault, quick=True)
+    careful = _decoding(entity, wires, vault, quick=False)
+
+    def decode(row: Sequence[Any]) -> Any:
+        try:
+            return quick(row)
+        except Exception:
+            pass  # The careful pair says which field it was.
+        name = None
+        try:
+            return careful(row)
+        except _Failed as failed:
+            name, reason = failed.args
+        except (TypeError, ValueError) as error:
+            reason = f"{entity.cls.__name__} does not accept what is stored ({type(error).__name__})"
+        raise CorruptRecord(entity.name, _stored_key(entity, wires, row), field=name, reason=reason)
+
+    return decode
+
+
+def _decoding(
+    entity: Entity, wires: Sequence[Wire], vault: Vault | None, *, quick: bool
+) -> Callable[[Sequence[Any]], Any]:
+    direct = entity.shape.direct
+    scope: dict[str, Any] = {"cls": entity.cls if direct else entity.shape.build}
     names = [f"c{n}" for n in range(len(wires))]
     given = []
     for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
         sealed = vault is not None and isinstance(item.kind, SecretKind)
         call = _opening(entity, item, wire, wires, vault) if vault is not None and sealed else wire.decode
-        scope[f"d{position}"] = _guarded(item.name, call)
+        scope[f"d{position}"] = call if quick else _guarded(item.name, call)
         column = names[position]
         convert = f"d{position}({column}, row)" if sealed else f"d{position}({column})"
-        if wire.gives and not sealed:
-            convert = f"{column} if {wire.gives.format(v=column)} else {convert}"
+        if quick and wire.reads and not sealed:
+            scope.update(wire.reads.names)
+            convert = f"({wire.reads.compiled(column, convert)})"
         if item.optional:
             convert = f"None if {column} is None else {convert}"
-        given.append(f"{item.name}={convert}" if simple else f"{item.name!r}: {convert}")
+        given.append(f"{item.name}={convert}" if direct else f"{item.name!r}: {convert}")
     arguments = ", ".join(given)
-    body = f"cls({arguments})" if simple else f"cls({{{arguments}}})"
+    body = f"cls({arguments})" if direct else f"cls({{{arguments}}})"
     source = f"def decode(row):\n    {', '.join(names)}, = row\n    return {body}"
-    inner = _compile(source, "decode", scope, entity)
-
-    def decode(row: Sequence[Any]) -> Any:
-        try:
-            return inner(row)
-        except _Failed as failed:
-            name, reason = failed.args
-            raise CorruptRecord(entity.name, _stored_key(entity, wires, row), field=name, reason=reason) from None
-        except (TypeError, ValueError) as error:
-            reason = f"{entity.cls.__name__} does not accept what is stored ({type(error).__name__})"
-            raise CorruptRecord(entity.name, _stored_key(entity, wires, row), reason=reason) from None
-
-    return decode
+    made: Callable[[Sequence[Any]], Any] = _compile(source, "decode", scope, entity)
+    return made
 
 
 def _key_parts(entity: Entity, wires: Sequence[Wire], row: Sequence[Any]) -> Iterator[Any]:

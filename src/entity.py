@@ -106,6 +106,8 @@ class Entity:
     home: str | None
     minted: bool
     by_name: Mapping[str, Field]
+    short_key: bool
+    """The key is one text field: plain keys of it need no long judgement."""
 
     def __repr__(self) -> str:
         return f"<entity {self.name} of {self.cls.__name__}>"
@@ -155,6 +157,8 @@ class Entity:
 
     def key_tuple(self, key: Any) -> tuple[Any, ...]:
         """A key as callers write it, judged and canonical, always as a tuple; raises InvalidRecord."""
+        if self.short_key and type(key) is str and len(key) <= MAX_KEY_BYTES and key.isascii():
+            return (key,)
         if len(self.key) == 1:
             values: Sequence[Any] = (key,)
         elif isinstance(key, tuple) and len(key) == len(self.key):
@@ -339,6 +343,7 @@ class _Declaration:
             home=home,
             minted=minted,
             by_name=self.by_name,
+            short_key=len(key) == 1 and isinstance(self.by_name[key[0]].kind, TextKind),
         )
 
     def _columns(self) -> None:

@@ -36,16 +36,25 @@ class JsonKind(Kind):
             raise wrong(f"a {self.only.__name__}", value)
         return _canonical_json(value, MAX_DEPTH)
 
+    def from_plain(self, plain: Any) -> Any:
+        # What was parsed from JSON text is JSON; only its outermost shape may be wrong.
+        if self.only is not None and type(plain) is not self.only:
+            raise wrong(f"a {self.only.__name__}", plain)
+        return plain
+
+
+_AS_IT_IS: Final = frozenset({str, bool, type(None)})
+
 
 def _canonical_json(value: Any, depth: int) -> Any:
     """The value itself where it is canonical already, else a canonical copy."""
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _AS_IT_IS:
         return value
     if kind is int:
-        if value.bit_length() > MAX_JSON_INT_BITS:
-            raise Refused("holds an integer of more than 1,200 digits")
-        return value
+        if -EXACT_FLOAT < value < EXACT_FLOAT or value.bit_length() <= MAX_JSON_INT_BITS:
+            return value
+        raise Refused("holds an integer of more than 1,200 digits")
     if kind is float:
         if not math.isfinite(value):
             raise Refused("holds NaN or infinity, which JSON cannot carry")
@@ -54,18 +63,24 @@ def _canonical_json(value: Any, depth: int) -> Any:
     if depth == 0:
         raise Refused(f"is nested more than {MAX_DEPTH} deep")
     if kind is dict:
-        for name in value:
-            if type(name) is not str:
-                raise Refused("holds a dict with a key that is not text")
-        changed = {}
-        for name, item in value.items():
-            if (new := _canonical_json(item, depth - 1)) is not item:
-                changed[name] = new
-        return {**value, **changed} if changed else value
+        return _canonical_items(value, depth - 1)
     if kind is list:
-        items = [_canonical_json(item, depth - 1) for item in value]
-        return items if any(a is not b for a, b in zip(items, value, strict=True)) else value
+        changed = {}
+        for position, item in enumerate(value):
+            if type(item) not in _AS_IT_IS and (new := _canonical_json(item, depth - 1)) is not item:
+                changed[position] = new
+        return [changed.get(position, item) for position, item in enumerate(value)] if changed else value
     raise Refused(f"holds a {kind.__name__}, which JSON cannot carry")
+
+
+def _canonical_items(value: dict[Any, Any], depth: int) -> dict[Any, Any]:
+    changed = {}
+    for name, item in value.items():
+        if type(name) is not str:
+            raise Refused("holds a dict with a key that is not text")
+        if type(item) not in _AS_IT_IS and (new := _canonical_json(item, depth)) is not item:
+            changed[name] = new
+    return {**value, **changed} if changed else value
 
 
 class ListKind(Kind):

@@ -95,7 +95,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", "")
         if "crossfade_backend" in (re.split(r"[,\s]+", names) if isinstance(names, str) else names):
             return
-    metafunc.parametrize("crossfade_backend", metafunc.config.stash[_BACKENDS], indirect=True)
+    backends: list[object] = [*metafunc.config.stash[_BACKENDS]]
+    metafunc.parametrize("crossfade_backend", backends, indirect=True)
 
 
 @pytest.fixture

@@ -134,9 +134,11 @@ def test_a_wire_that_keeps_values_is_as_strict_as_its_call() -> None:
         datetime(2026, 1, 1),
     ]
     for found in wires.values():
-        for v in samples if found.keeps else []:
-            if eval(found.keeps.format(v="v"), {"v": v}):  # noqa: S307 - our own expressions
-                assert found.encode(v) == v
+        for v in samples if found.writes else []:
+            assert found.writes is not None
+            scope = {**found.writes.names, "v": v}
+            if eval(found.writes.test.format(v="v"), scope):  # noqa: S307 - our own expressions
+                assert found.encode(v) == eval(found.writes.expression.format(v="v"), scope)  # noqa: S307
 
 
 def test_a_plain_wire_makes_documents() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import StoreUrl, errors
+from crossfade import StoreUrl, errors, query
 from crossfade.backends import registry
 from crossfade.backends.sqlite import connection, inline, worker
 from crossfade.events import Runtime
@@ -39,6 +39,11 @@ def test_the_contract_has_every_verb() -> None:
     assert {"get", "page", "scan", "mutate", "delete_many"} <= set(verbs())
     assert set(verbs()) == set(re.findall(r"^### ([a-z_]+)$", part_of("each verb"), flags=re.MULTILINE))
     assert f"{len(verbs())} verbs" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_bounds_of_a_filter_are_the_real_ones() -> None:
+    told = " ".join(page("contract.md").split())
+    assert f"at most {query.MAX_COMPARISONS} comparisons and {query.MAX_VALUES:,} values" in told
 
 
 # Errors -----------------------------------------------------------------------------------------
@@ -165,7 +170,7 @@ def test_the_figures_about_sqlite_are_the_real_ones() -> None:
     """The bounds that the page names are those in the code."""
     told = " ".join(page("sqlite.md").split())
     assert f"at most {worker.MAX_BATCH} changes or {worker.MAX_BATCH_SECONDS * 1000:.0f} ms" in told
-    assert f"after {inline.MAX_STEPS:,} steps" in told
+    assert f"over {inline.LONGEST_SECONDS * 1000:.0f} ms, which is asked every {inline.STEPS:,} steps" in told
     slow = f"after {inline.STRIKES} reads in a row that took over {inline.SLOW_SECONDS * 1000:.0f} ms"
     assert f"{slow} all reads go to the reading threads for {inline.REST_SECONDS:.0f} second" in told
     oldest = ".".join(map(str, connection.OLDEST[:2]))

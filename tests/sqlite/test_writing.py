@@ -253,6 +253,7 @@ async def test_a_point_read_that_runs_long_is_interrupted_and_handed_on(tmp_path
         assert reader is not None
         endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
         assert reader.row(endless, ()) is inline.NOT_NOW
+        assert [reader.row("SELECT 1", ()) for _ in range(5_000)] == [(1,)] * 5_000, "short reads are never cut"
 
 
 async def test_the_search_index_forgets_what_was_rolled_back(tmp_path: Path) -> None:

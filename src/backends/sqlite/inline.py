@@ -2,7 +2,7 @@
 
 In WAL mode a reader waits for nobody, and a look-up by key touches a handful of pages; a hop to
 another thread and back costs several times as much. What could still take long is bounded: locks are
-reported instead of waited for, a statement that runs long is interrupted, and when reads turn out
+reported instead of waited for, a statement that runs long is cut, and when reads turn out
 slow all the same (a cold disk, very long records) they go to the reading threads for a while.
 """
 
@@ -21,23 +21,29 @@ NOT_NOW: Final = object()
 SLOW_SECONDS = 0.002
 STRIKES = 3
 REST_SECONDS = 1.0
-MAX_STEPS = 10_000
+LONGEST_SECONDS = 0.005
+STEPS = 1_000
+"""How often SQLite asks whether to go on, in steps of its virtual machine; a look-up takes about thirty."""
 
 
 class InlineReader:
     """A connection of the event loop's own thread."""
 
-    __slots__ = ("_connection", "_rest_until", "_strikes")
+    __slots__ = ("_began", "_connection", "_rest_until", "_strikes")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        connection.set_progress_handler(lambda: 1, MAX_STEPS)
+        connection.set_progress_handler(self._too_long, STEPS)
         self._connection = connection
         self._strikes = 0
         self._rest_until = 0.0
+        self._began = 0.0
+
+    def _too_long(self) -> bool:
+        return time.perf_counter() - self._began > LONGEST_SECONDS
 
     def row(self, text: str, values: Sequence[Any]) -> Any:
         """The first row, None when there is none, or NOT_NOW."""
-        began = time.perf_counter()
+        began = self._began = time.perf_counter()
         if began < self._rest_until:
             return NOT_NOW
         try:

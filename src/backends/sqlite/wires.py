@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
-from ...codec import Wire, json_wire
-from ...nested import SecretKind
+from ...codec import Shortcut, Wire, json_wire
+from ...nested import JsonKind, SecretKind
 from ...shapes import Field
 from ...values import (
     BoolKind,
@@ -22,7 +25,6 @@ from ...values import (
     IntegerKind,
     Kind,
     Refused,
-    TextKind,
 )
 
 __all__ = ["DECIMAL", "TIME", "column_type", "install_functions", "wire"]
@@ -35,43 +37,75 @@ _decimal = DecimalKind()
 _time = DatetimeKind()
 
 
+_IS_TEXT = Shortcut("type({v}) is str")
+_IS_BYTES = Shortcut("type({v}) is bytes")
+_WIRES: Mapping[str, tuple[Shortcut | None, Shortcut | None]] = {
+    "text": (Shortcut("type({v}) is str and {v}.isascii()"), _IS_TEXT),
+    "integer": (
+        Shortcut("type({v}) is int and -0x8000000000000000 <= {v} <= 0x7fffffffffffffff"),
+        Shortcut("type({v}) is int"),
+    ),
+    # x - x is 0.0 for finite numbers alone; zero itself may be -0.0 and takes the long way.
+    "float": (
+        Shortcut("type({v}) is float and {v} - {v} == 0.0 and {v} != 0.0"),
+        Shortcut("type({v}) is float and {v} - {v} == 0.0"),
+    ),
+    "bool": (Shortcut("{v} is True or {v} is False"), Shortcut("type({v}) is int and 0 <= {v} <= 1", "{v} == 1")),
+    "datetime": (
+        Shortcut(
+            "type({v}) is datetime and {v}.tzinfo is UTC",
+            "{v}.isoformat(timespec='microseconds')[:26] + 'Z'",
+            {"datetime": datetime, "UTC": UTC},
+        ),
+        Shortcut(
+            "type({v}) is str and len({v}) == 27 and {v}[26] == 'Z'",
+            "fromisoformat({v})",
+            {"fromisoformat": datetime.fromisoformat},
+        ),
+    ),
+    "bytes": (_IS_BYTES, _IS_BYTES),
+}
+
+
+# A document whose outermost shape is fixed shows it in its first character.
+_IS_DOCUMENT: Mapping[type[Any] | None, str] = {
+    None: "type({v}) is str",
+    dict: "type({v}) is str and {v}[:1] == '{{'",
+    list: "type({v}) is str and {v}[:1] == '['",
+}
+
+
 def wire(field: Field) -> Wire:
     """The wire of a field: native where SQLite has the type, canonical text otherwise."""
-    kind = field.kind.inner if isinstance(field.kind, SecretKind) else field.kind
-    if isinstance(field.kind, SecretKind):
-        return Wire(field.kind.to_plain, lambda stored: field.kind.from_plain(_text(stored)))
-    if isinstance(kind, TextKind):
-        return Wire(kind.canonical, _text, "(type({v}) is str and {v}.isascii())", "type({v}) is str")
-    if isinstance(kind, IntegerKind):
-        keeps = "(type({v}) is int and -0x8000000000000000 <= {v} <= 0x7fffffffffffffff)"
-        return Wire(kind.canonical, kind.canonical, keeps, "type({v}) is int")
-    if isinstance(kind, FloatKind):
-        keeps = "(type({v}) is float and {v} - {v} == 0.0 and {v} != 0.0)"
-        return Wire(kind.canonical, kind.canonical, keeps, "(type({v}) is float and {v} - {v} == 0.0)")
+    kind = field.kind
     if isinstance(kind, BoolKind):
-        return Wire(kind.canonical, _bool, "({v} is True or {v} is False)")
-    if isinstance(kind, BytesKind):
-        return Wire(kind.canonical, kind.canonical, "type({v}) is bytes", "type({v}) is bytes")
+        return Wire(kind.canonical, _bool, *_WIRES["bool"])
     if isinstance(kind, EnumKind):
         return Wire(kind.to_plain, kind.from_plain)
-    if kind.orderable:
-        return Wire(kind.to_plain, lambda stored: kind.from_plain(_text(stored)))
-    return json_wire(kind)
+    if isinstance(kind, IntegerKind | FloatKind | BytesKind):
+        return Wire(kind.canonical, kind.canonical, *_WIRES[kind.name])
+    if kind.orderable or isinstance(kind, SecretKind):
+        return Wire(kind.to_plain, _reading_text(kind), *_WIRES.get(kind.name, (None, None)))
+    found = json_wire(kind)
+    if isinstance(kind, JsonKind):
+        return found._replace(reads=Shortcut(_IS_DOCUMENT[kind.only], "parse({v})", {"parse": msgspec.json.decode}))
+    return found
 
 
-def _text(stored: Any) -> str:
-    if type(stored) is str:
-        return stored
-    if isinstance(stored, bytes):
-        raise Refused("holds bytes that are not UTF-8 text")
-    raise Refused(f"expected text, found {type(stored).__name__}")
+def _reading_text(kind: Kind) -> Callable[[Any], Any]:
+    def decode(stored: Any) -> Any:
+        if type(stored) is str:
+            return kind.from_plain(stored)
+        if isinstance(stored, bytes):
+            raise Refused("holds bytes that are not UTF-8 text")
+        raise Refused(f"expected text, found {type(stored).__name__}")
+
+    return decode
 
 
 def _bool(stored: Any) -> bool:
-    if stored == 1 and type(stored) is int:
-        return True
-    if stored == 0 and type(stored) is int:
-        return False
+    if isinstance(stored, int) and 0 <= stored <= 1:
+        return stored == 1
     raise Refused("expected 0 or 1")
 
 

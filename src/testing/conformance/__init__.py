@@ -21,7 +21,7 @@ from ...errors import MissingExtra
 
 try:
     import hypothesis as _hypothesis  # noqa: F401
-    import pytest as _pytest
+    import pytest
 except ImportError:
     raise MissingExtra("testing", "the conformance suite") from None
 
@@ -45,7 +45,7 @@ _PARTS: Final = (
     "verbs",
     "writing",
 )
-_pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
+pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from .aggregates import TestAggregates  # noqa: E402
 from .apply_ import TestApply  # noqa: E402

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,20 +148,17 @@ class TestConcurrency(Suite):
                 rng = random.Random(number)
                 for step in range(20):
                     key = str(rng.randrange(5))
+                    works: list[Callable[[], Awaitable[Any]]] = [
+                        partial(notes.add, Note(id=key)),
+                        partial(notes.upsert, Note(id=key, title="t")),
+                        partial(notes.patch, key, stars=step),
+                        partial(notes.mutate, key, lambda note: note),
+                        partial(notes.delete, key),
+                        partial(pairs.upsert_many, [Pair(left=f"{number}", right=r, n=step) for r in range(3)]),
+                        partial(pairs.delete_many, [(f"{number}", r) for r in range(3)]),
+                    ]
                     try:
-                        await rng.choice(
-                            [
-                                lambda key=key: notes.add(Note(id=key)),
-                                lambda key=key: notes.upsert(Note(id=key, title="t")),
-                                lambda key=key, step=step: notes.patch(key, stars=step),
-                                lambda key=key: notes.mutate(key, lambda note: note),
-                                lambda key=key: notes.delete(key),
-                                lambda step=step: pairs.upsert_many(
-                                    [Pair(left=f"{number}", right=r, n=step) for r in range(3)]
-                                ),
-                                lambda: pairs.delete_many([(f"{number}", r) for r in range(3)]),
-                            ]
-                        )()
+                        await rng.choice(works)()
                     except (Missing, Duplicate):
                         pass
 

@@ -423,7 +423,7 @@ class Server:
     name: Annotated[str, Column(sql='na"me')]
     background: Annotated[Json, Column(sql="background_json")] = None
     about: Annotated[str, Column(sql="ABOUT%s:x?")] = ""
-    camelCase: Annotated[int, Column(sql="camelCase", memory="Other")] = 0
+    camelCase: Annotated[int, Column(sql="camelCase", memory="Other")] = 0  # noqa: N815
 
 
 @entity("logins", key="id", unique=["handle"])

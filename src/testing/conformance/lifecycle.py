@@ -148,8 +148,9 @@ class TestLifecycle(Suite):
             assert await lying(place, store, Note, "id") == (acknowledged if durable else [])
 
     async def test_an_exception_in_the_block_closes_too(self, place: Place) -> None:
+        store = await place.open([Note])
         with pytest.raises(ValueError, match="stop"):
-            async with place.store(Note) as store:
+            async with store:
                 await store.repository(Note).add(Note(id="a"))
                 raise ValueError("stop")
         with pytest.raises(Unavailable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -214,7 +215,8 @@ class TestMisuse(Suite):
                 _ = (N.stars == 1) | wrong
 
     def test_a_comparison_that_has_no_meaning(self) -> None:
-        for compare in (operator.lt, operator.le, operator.gt, operator.ge):
+        compares: list[Any] = [operator.lt, operator.le, operator.gt, operator.ge]
+        for compare in compares:
             with pytest.raises(InvalidQuery, match=r"maybe\.integer"):
                 compare(M.integer, None)
             with pytest.raises(InvalidQuery):
@@ -239,14 +241,15 @@ class TestMisuse(Suite):
 
     def test_a_secret(self) -> None:
         login = fields(Login)
-        for build in (
+        builds: list[Callable[[], Any]] = [
             lambda: login.token == "x",
             lambda: login.token < "x",
             lambda: login.token.in_(["x"]),
             lambda: login.token.contains("x"),
             lambda: login.token.asc(),
             lambda: login.token.max(),
-        ):
+        ]
+        for build in builds:
             with pytest.raises(InvalidQuery, match="secret"):
                 build()
 
@@ -283,7 +286,8 @@ class TestMisuse(Suite):
             for wrong in ([N.stars, N.stars.desc()], [N.id, N.id]):
                 with pytest.raises(InvalidQuery):
                     await notes.page(order=wrong)
-            for unknown in ({"titel": "x"}, {"stars": "x"}, {"tags": ["x"]}):
+            unknowns: list[dict[str, Any]] = [{"titel": "x"}, {"stars": "x"}, {"tags": ["x"]}]
+            for unknown in unknowns:
                 with pytest.raises(InvalidQuery):
                     await notes.page(**unknown)
                 with pytest.raises(InvalidQuery):

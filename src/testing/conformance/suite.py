@@ -42,8 +42,8 @@ def run(work: Coroutine[Any, Any, T], seconds: float = SECONDS) -> T:
         left = asyncio.all_tasks() - {asyncio.current_task()}
         if left:
             # A task that was just cancelled, or is just ending, is not left behind.
-            await asyncio.wait(left, timeout=1)  # type: ignore[type-var]
-        assert not [task for task in left if not task.done()], "a task was left behind when the store was closed"  # type: ignore[union-attr]
+            await asyncio.wait(left, timeout=1)
+        assert not [task for task in left if not task.done()], "a task was left behind when the store was closed"
         return result
 
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -104,13 +105,14 @@ class TestText(Suite):
         async with place.store(Maybe, ByText) as store:
             records, keyed = store.repository(Maybe), store.repository(ByText)
             await records.add(Maybe(id="there"))
-            for field, value in {
+            values: dict[str, Any] = {
                 "text": text,
                 "words": [text],
                 "document": {"a": [text]},
                 "free": {text: 1},
                 "counts": {text: 1},
-            }.items():
+            }
+            for field, value in values.items():
                 for work in (
                     records.add(Maybe(id="m", **{field: value})),
                     records.upsert(Maybe(id="m", **{field: value})),

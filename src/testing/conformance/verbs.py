@@ -164,6 +164,7 @@ class TestVerbs(Suite):
     async def test_a_key_that_cannot_be_one(self, place: Place) -> None:
         async with place.store(Note, Pair) as store:
             notes, pairs = store.repository(Note), store.repository(Pair)
+            wrong: Any
             for wrong in (None, 1, b"a", ("a",), "\ud800"):
                 for work in (
                     notes.get(wrong),
@@ -270,7 +271,12 @@ class TestKeys(Suite):
                     assert caught.value.key in ("b", "c")
                     assert caught.value.fields == fields
                     assert await lying(place, store, Account, "id", "email") == [("a", "x@y"), ("c", None)]
-            free = [{"email": "X@y"}, {"handle": "H"}, {"handle": "h", "realm": "s"}, {"phone": "1", "active": False}]
+            free: list[dict[str, Any]] = [
+                {"email": "X@y"},
+                {"handle": "H"},
+                {"handle": "h", "realm": "s"},
+                {"phone": "1", "active": False},
+            ]
             for number, values in enumerate([*free, {}, {}]):
                 await accounts.add(Account(id=f"b{number}", **values))
             assert await accounts.count() == 8
