@@ -118,7 +118,7 @@ def row_of(record: Record) -> Row:
     values[8] = _text(record.created_at)
     values[9] = None if record.closed_at is None else _text(record.closed_at)
     values[11] = json.dumps(record.attributes, separators=(",", ":"), sort_keys=True)
-    return (*values,)  # type: ignore[return-value]
+    return tuple(values)
 
 
 def _text(moment: datetime) -> str:

@@ -125,7 +125,8 @@ async def measure(
     out: dict[str, Figures] = {}
     async with AsyncExitStack() as stack:
         arenas: dict[Synchronous, dict[str, _Arena]] = {}
-        for level in dict.fromkeys(row.synchronous for row in rows):
+        levels: dict[Synchronous, None] = {row.synchronous: None for row in rows}
+        for level in levels:
             arenas[level] = {entry.name: await _arena(stack, entry, folder, level, plan) for entry in entries}
         for row in rows:
             tell(f"{row.title} ...")

@@ -81,7 +81,7 @@ def _positive(given: str) -> int:
 
 def _plan(quick: bool, rounds: int | None) -> Plan:
     if quick:
-        return Plan(rounds=rounds or 2, seconds=0.02, records=2_000, bulk=500, warm_up=64, exact=True)
+        return Plan(rounds=rounds or 2, seconds=0.02, records=1_200, bulk=500, warm_up=32, exact=True)
     return Plan(rounds=rounds or Plan().rounds, exact=rounds is not None)
 
 

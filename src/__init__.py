@@ -29,8 +29,8 @@ from .errors import (
     Unavailable,
     Unsupported,
 )
-from .events import Event, Events, Runtime, new_id, now
-from .flags import Settings, Stage, StoreUrl, load_settings
+from .events import Event, Events, Runtime, new_id, now, use_runtime
+from .flags import FlagName, Settings, Stage, StoreUrl, load_settings
 from .query import Aggregate, Condition, FieldRef, Order, count
 from .repos.opening import Opening
 from .repos.opening import open_store as open
@@ -63,6 +63,7 @@ __all__ = [
     "Events",
     "FieldRef",
     "FlagError",
+    "FlagName",
     "GateRefused",
     "Index",
     "InvalidQuery",
@@ -106,4 +107,5 @@ __all__ = [
     "now",
     "open",
     "open_sync",
+    "use_runtime",
 ]

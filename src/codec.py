@@ -84,6 +84,8 @@ class Codec:
     """A record as a row; raises InvalidRecord naming entity, key and field."""
     decode: Callable[[Sequence[Any]], Any]
     """A row as a record; raises CorruptRecord naming entity, key and field."""
+    decode_sound: Callable[[Sequence[Any]], Any]
+    """The same for a row that is sound; raises anything for one that is not."""
     encode_field: Mapping[str, Callable[[Any], Any]]
     """One field's value as stored, for keys and filters; None passes; raises Refused."""
     decode_field: Mapping[str, Callable[[Any], Any]]
@@ -97,6 +99,13 @@ class Codec:
             return self.decode(row)
         except CorruptRecord as error:
             return error
+
+    def read_all(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
+        """The same for many rows."""
+        try:
+            return list(map(self.decode_sound, rows))
+        except Exception:
+            return [self.read(row) for row in rows]
 
     def key_row(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """A canonical key tuple as stored."""
@@ -115,6 +124,7 @@ def compile_codec(
         columns=tuple(item.column_in(store_kind) for item in entity.fields),
         encode=_encoder(entity, wires, vault),
         decode=_decoder(entity, wires, vault),
+        decode_sound=_decoding(entity, wires, vault, quick=True),
         encode_field={f.name: _nullable(w.encode) for f, w in zip(entity.fields, wires, strict=True)},
         decode_field={f.name: _nullable(w.decode) for f, w in zip(entity.fields, wires, strict=True)},
         plain_key=all(
@@ -226,10 +236,10 @@ def _decoder(entity: Entity, wires: Sequence[Wire], vault: Vault | None) -> Call
 def _decoding(
     entity: Entity, wires: Sequence[Wire], vault: Vault | None, *, quick: bool
 ) -> Callable[[Sequence[Any]], Any]:
-    direct = entity.shape.direct
-    scope: dict[str, Any] = {"cls": entity.cls if direct else entity.shape.build}
+    shape = entity.shape
+    scope: dict[str, Any] = {"cls": entity.cls if shape.direct else shape.build, "new": object.__new__}
     names = [f"c{n}" for n in range(len(wires))]
-    given = []
+    given: dict[str, str] = {}
     for position, (item, wire) in enumerate(zip(entity.fields, wires, strict=True)):
         sealed = vault is not None and isinstance(item.kind, SecretKind)
         call = _opening(entity, item, wire, wires, vault) if vault is not None and sealed else wire.decode
@@ -239,12 +249,16 @@ def _decoding(
         if quick and wire.reads and not sealed:
             scope.update(wire.reads.names)
             convert = f"({wire.reads.compiled(column, convert)})"
-        if item.optional:
-            convert = f"None if {column} is None else {convert}"
-        given.append(f"{item.name}={convert}" if direct else f"{item.name!r}: {convert}")
-    arguments = ", ".join(given)
-    body = f"cls({arguments})" if direct else f"cls({{{arguments}}})"
-    source = f"def decode(row):\n    {', '.join(names)}, = row\n    return {body}"
+        given[item.name] = f"None if {column} is None else {convert}" if item.optional else convert
+    lines = ["def decode(row):", f"    {', '.join(names)}, = row"]
+    if quick and shape.plain:
+        lines += ["    made = new(cls)", *(f"    made.{name} = {value}" for name, value in given.items())]
+        lines.append("    return made")
+    elif shape.direct:
+        lines.append(f"    return cls({', '.join(f'{name}={value}' for name, value in given.items())})")
+    else:
+        lines.append(f"    return cls({{{', '.join(f'{name!r}: {value}' for name, value in given.items())}}})")
+    source = "\n".join(lines)
     made: Callable[[Sequence[Any]], Any] = _compile(source, "decode", scope, entity)
     return made
 

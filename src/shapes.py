@@ -135,13 +135,15 @@ class Field:
 class Shape:
     """The fields of a class, in order, and how to build an instance from keywords.
 
-    `direct` says that calling the class with the fields as keywords does the same as `build`.
+    `direct` says that calling the class with the fields as keywords does the same as `build`, `plain`
+    that setting the attributes of a bare instance does so too: nothing of the class would notice.
     """
 
     owner: type[Any]
     fields: tuple[Field, ...]
     build: Callable[[Mapping[str, Any]], Any] = field(repr=False)
     direct: bool
+    plain: bool
 
 
 @dataclass(slots=True)
@@ -169,7 +171,7 @@ def shape_of(cls: type[Any], namespace: Mapping[str, Any] | None = None, path: t
         ) from None
     fields = tuple(_field(cls, member, hints[member.name], namespace, (*path, cls)) for member in members)
     direct, build = _builder(cls)
-    return Shape(cls, fields, build, direct)
+    return Shape(cls, fields, build, direct, _is_plain(cls))
 
 
 def _field(
@@ -329,6 +331,16 @@ def _pydantic_member(cls: type[Any], name: str, info: pydantic.fields.FieldInfo)
         raise DeclarationError(f"{cls.__name__}.{name}: a default that depends on other fields cannot be stored apart")
     factory = typing.cast("Callable[[], Any] | None", info.default_factory)
     return _member(name, ... if info.default is PydanticUndefined else info.default, factory)
+
+
+def _is_plain(cls: type[Any]) -> bool:
+    """Whether it is a dataclass whose making is what `dataclass` itself wrote: attributes set, nothing else done."""
+    if not dataclasses.is_dataclass(cls) or not {"__dataclass_params__", "__init__"} <= vars(cls).keys():
+        return False
+    frozen = cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    written = cls.__init__.__code__.co_filename == "<string>"
+    own = hasattr(cls, "__post_init__") or cls.__new__ is not object.__new__
+    return bool(written and not own and not frozen and cls.__setattr__ is object.__setattr__)
 
 
 def _builder(cls: type[Any]) -> tuple[bool, Callable[[Mapping[str, Any]], Any]]:

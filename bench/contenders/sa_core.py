@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from bench.entity import COLUMNS, TABLE, Record
 from bench.targets import Operation, Synchronous
+from sqlalchemy import event
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -45,7 +46,7 @@ def set_pragmas(engine: AsyncEngine, synchronous: Synchronous) -> None:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    sa.event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "connect", connected)
 
 
 class SaCore(AsyncContender):

@@ -52,6 +52,7 @@ def load_settings(
     if isinstance(source, str) and not _is_path(source):
         if chosen.get("store") is not None:
             raise SettingsError("the store is given twice, as the source and as the option 'store'")
+        StoreUrl.parse(source, known=known, setting="the URL of the store")  # Told as what the caller wrote.
         chosen["store"] = source
     elif source is not None:
         path = Path(source)

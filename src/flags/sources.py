@@ -224,7 +224,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise SettingsError(f"there is no settings file {where}; 'crossfade init' writes one") from None
+        raise SettingsError(f"there is no settings file {where}; see docs/settings.md for what stands in one") from None
     except OSError as error:
         raise SettingsError(f"the settings file {where} cannot be read: {error.strerror}") from None
     if len(content) > _LARGEST_FILE:

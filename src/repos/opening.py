@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..backends.base import Backend
 from ..backends.registry import connect, known_schemes
 from ..entity import Entity, entity_of
 from ..errors import DeclarationError, SettingsError, Unsupported
 from ..events import Runtime, StoreOpened
-from ..flags import Settings, Stage, StoreUrl, asked_stage, check_names, load_settings
+from ..flags import FlagName, Settings, Stage, StoreUrl, asked_stage, check_names, load_settings
 from .store import Store, check_entities
 
 __all__ = ["Opening", "open_store"]
+
+_log = logging.getLogger("crossfade.settings")
 
 
 def open_store(
@@ -27,6 +30,7 @@ def open_store(
     stage: Stage | str | Mapping[str, Stage | str] | None = None,
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    flags: Iterable[FlagName] = (),
     runtime: Runtime | None = None,
 ) -> Opening:
     """Open a store: `async with crossfade.open("sqlite:///app.db", entities=[Poll, Vote]) as store`.
@@ -34,14 +38,15 @@ def open_store(
     `source` is a URL, the path of a `crossfade.toml`, or None: `crossfade.toml` in the current folder if
     there is one, and the environment. `entities` are entity or repository classes (default: those in the
     modules that `models` in the settings names). `stage` asks for a stage, for all groups or by group;
-    `options` are settings that win over environment and file. `environ` stands in for `os.environ`,
-    `runtime` for the system's clock, ids and locks.
+    `options` are settings that win over environment and file; `flags` are names of stage flags that the
+    application's environments have already. `environ` stands in for `os.environ`, `runtime` for the
+    system's clock, ids and locks.
 
     Nothing happens before it is entered or awaited; whoever awaits it closes the store. Raises
     SettingsError or FlagError when something set is wrong, DeclarationError for the entities, and what
     the backend raises when its store cannot be used.
     """
-    return Opening(source, entities, stage, environ, options, runtime)
+    return Opening(source, entities, stage, environ, options, flags, runtime)
 
 
 class Opening:
@@ -54,15 +59,33 @@ class Opening:
         stage: Stage | str | Mapping[str, Stage | str] | None,
         environ: Mapping[str, str] | None,
         options: Mapping[str, Any] | None,
+        flags: Iterable[FlagName],
         runtime: Runtime | None,
     ) -> None:
         self._source = source
+        if isinstance(entities, type):
+            raise DeclarationError(f"entities= takes a list of classes: entities=[{entities.__name__}]")
         self._classes = None if entities is None else list(entities)
         self._stage = stage
         self._environ = environ
         self._options = options
+        self._flags = tuple(flags)
         self._runtime = runtime or Runtime()
         self._store: Store | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"the store is not open yet, so that it has no {name!r}: write `store = await crossfade.open(...)` "
+            "or `async with crossfade.open(...) as store`"
+        )
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError(
+            "write `async with crossfade.open(...)`, or `with crossfade.open_sync(...)` without an event loop"
+        )
+
+    def __exit__(self, *exc: object) -> None:
+        """Never reached: `with` is refused on entering."""
 
     def __await__(self) -> Generator[Any, None, Store]:
         return self._open().__await__()
@@ -77,6 +100,8 @@ class Opening:
 
     async def _open(self) -> Store:
         settings = load_settings(self._source, environ=self._environ, options=self._options, known=known_schemes())
+        for warning in settings.warnings:
+            _log.warning("%s", warning)
         entities = check_entities(self._classes if self._classes is not None else _declared(settings))
         places = {entity.name: url for entity, url in self._places(settings, entities)}
         backends = await self._connect(places, entities)
@@ -84,13 +109,17 @@ class Opening:
 
     def _places(self, settings: Settings, entities: Sequence[Entity]) -> list[tuple[Entity, StoreUrl]]:
         groups = tuple(dict.fromkeys(entity.group for entity in entities))
-        check_names(settings, groups=groups, environ=self._environ)
+        warnings = check_names(settings, groups=groups, flags=self._flags, environ=self._environ)
+        for warning in warnings:
+            _log.warning("%s", warning)
         stages = {group: self._stage_of(settings, group, groups) for group in groups}
         return [(entity, _place(settings, entity, stages[entity.group])) for entity in entities]
 
     def _stage_of(self, settings: Settings, group: str, groups: tuple[str, ...]) -> Stage | None:
         option = self._stage.get(group) if isinstance(self._stage, Mapping) else self._stage
-        asked = asked_stage(settings, group, groups=groups, option=option, environ=self._environ).stage
+        asked = asked_stage(
+            settings, group, groups=groups, flags=self._flags, option=option, environ=self._environ
+        ).stage
         if asked not in (None, Stage.OLD_ONLY, Stage.NEW_ONLY):
             raise Unsupported(
                 f"the group {group!r} is asked to be in the stage {asked.value!r}, and this version only serves "
@@ -190,6 +219,12 @@ def _cursor_key(settings: Settings, urls: Iterable[StoreUrl]) -> bytes:
     if settings.cursor_key is not None:
         return settings.cursor_key.get_secret_value().encode()
     digest = blake2b(digest_size=32, person=b"crossfade key")
-    for raw in sorted({url.raw() for url in urls}):
-        digest.update(raw.encode() + b"\n")
+    for place in sorted({_place_of(url) for url in urls}):
+        digest.update(place.encode() + b"\n")
     return digest.digest()
+
+
+def _place_of(url: StoreUrl) -> str:
+    """Where a store is, however its URL spells it and whatever options and login it has."""
+    path = str(Path(url.path or "").resolve()) if url.embedded else url.path
+    return repr((url.kind, path, url.host, url.port, url.database))

@@ -152,7 +152,7 @@ class Repository(Generic[E]):
     @_verb
     async def get_many(self, keys: Iterable[Any]) -> dict[Any, E]:
         """The records under `keys` by key, in the order asked, read at one moment; absent ones are left out."""
-        asked = list(dict.fromkeys(self._entity.key_tuple(key) for key in keys))
+        asked = list(dict.fromkeys(self._key_tuples(keys)))
         found = await self._backend.read_many(self._entity, asked) if asked else []
         return {
             self._entity.key_out(key): the_record(self._entity, key, item)
@@ -200,7 +200,7 @@ class Repository(Generic[E]):
         key = self._scope.cursor_key
         position = None if cursor is None else decode_cursor(key, self._entity, complete, condition, cursor)
         found = await self._backend.select(Query(self._entity, condition, complete, position, limit + 1))
-        items = [self._readable(item) for item in found[:limit]]
+        items = self._all_readable(found[:limit])
         more = encode_cursor(key, self._entity, complete, condition, items[-1]) if len(found) > limit else None
         return Page(items, more)
 
@@ -311,7 +311,7 @@ class Repository(Generic[E]):
         if not wanted:
             raise InvalidQuery("the text to search for holds no word (a run of letters or digits)")
         found = await self._backend.search(self._entity, wanted, self._where(where, equal), limit)
-        return [self._readable(item) for item in found]
+        return self._all_readable(found)
 
     # Writing ------------------------------------------------------------------------------------
 
@@ -397,10 +397,15 @@ class Repository(Generic[E]):
     @_verb
     async def delete_many(self, keys: Iterable[Any]) -> int:
         """Remove the records under `keys` together; returns how many there were."""
-        gone = await self._write([Delete(self._entity, self._entity.key_tuple(key)) for key in keys])
+        gone = await self._write([Delete(self._entity, key) for key in self._key_tuples(keys)])
         return sum(map(bool, gone))
 
     # Shared -------------------------------------------------------------------------------------
+
+    def _key_tuples(self, keys: Iterable[Any]) -> list[tuple[Any, ...]]:
+        if isinstance(keys, str | bytes):
+            raise InvalidRecord(self._entity.name, reason="expected a list of keys, got one text")
+        return [self._entity.key_tuple(key) for key in keys]
 
     async def _one(self, change: Change) -> Any:
         return (await self._backend.write((change,)))[0]
@@ -437,6 +442,12 @@ class Repository(Generic[E]):
                 raise InvalidQuery(f"the order names the field {made.field.name!r} twice")
             out.append(made)
         return out
+
+    def _all_readable(self, found: list[Any]) -> list[E]:
+        for item in found:
+            if isinstance(item, CorruptRecord):
+                raise item
+        return found
 
     def _readable(self, found: Any) -> E:
         if isinstance(found, CorruptRecord):

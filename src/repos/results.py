@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,10 +13,16 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[E]):
-    """Some records and the cursor that continues behind them; None when these were the last."""
+    """Some records, to be iterated over, and the cursor that continues behind them; None when these were the last."""
 
     items: list[E]
     cursor: str | None
+
+    def __iter__(self) -> Iterator[E]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
 
 
 @dataclass(frozen=True, slots=True)

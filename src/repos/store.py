@@ -117,7 +117,10 @@ class Store:
         for attempt in range(1, attempts + 1):
             try:
                 async with self.unit() as unit:
-                    return await work(unit)
+                    outcome = work(unit)
+                    if not inspect.isawaitable(outcome):
+                        raise TypeError("transact() takes an async function of the unit")
+                    return await outcome
             except Conflict:
                 if attempt == attempts:
                     raise

@@ -21,7 +21,7 @@ from ..backends.base import Capabilities
 from ..entity import Entity
 from ..errors import Conflict, CorruptRecord, Unavailable, Unsupported
 from ..events import Events, Runtime
-from ..flags import Stage
+from ..flags import FlagName, Stage
 from ..query import Aggregate, Condition, FieldRef, Order
 from .opening import open_store
 from .repository import Repository
@@ -98,6 +98,7 @@ def open_sync(
     stage: Stage | str | Mapping[str, Stage | str] | None = None,
     environ: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    flags: Iterable[FlagName] = (),
     runtime: Runtime | None = None,
 ) -> SyncStore:
     """Open a store for synchronous use: `with crossfade.open_sync("sqlite:///app.db", entities=[Poll]) as store`.
@@ -106,7 +107,10 @@ def open_sync(
     a context manager. Inside a running event loop it raises Unsupported.
     """
     portal = _Portal()
-    opening = open_store(source, entities=entities, stage=stage, environ=environ, options=options, runtime=runtime)
+    opening = open_store(
+        source, entities=entities, stage=stage, environ=environ, options=options, flags=flags, runtime=runtime
+    )
+    portal = _Portal()
     try:
         store = portal.call(opening.__aenter__())
     except BaseException:

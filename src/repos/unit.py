@@ -67,7 +67,7 @@ class Unit:
     Leaving the block writes everything together; leaving it by an exception writes nothing. Conflict is
     raised on leaving when a record that the unit read by key was changed meanwhile: run the work again,
     or let `store.transact` do so. Queries (`page`, `count`, ...) see the unit's own writes but are not
-    guarded. Effects of deletes on referring records show after the end. One store only: a repository
+    guarded, and a unit that writes nothing checks nothing. Effects of deletes on referring records show after the end. One store only: a repository
     that lies in another one raises Unsupported.
     """
 

@@ -40,6 +40,17 @@ if TYPE_CHECKING:
     from ..repos.store import Store
     from ..repos.sync import SyncStore
 
+__all__ = [
+    "crossfade_backend",
+    "crossfade_entities",
+    "crossfade_runtime",
+    "crossfade_store_sync",
+    "crossfade_url",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_generate_tests",
+]
+
 _URLS: Final[dict[str, Callable[[Path], str]]] = {
     "memory": lambda folder: "memory:",
     "sqlite": lambda folder: f"sqlite:///{folder / 'store.db'}",

@@ -8,6 +8,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+from bench.targets import chosen
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 NEEDS = {
     "raw": [],
@@ -19,8 +22,8 @@ NEEDS = {
 
 def test_a_quick_run_of_two_rows_holds_every_contender_that_is_installed(tmp_path: Path) -> None:
     told = tmp_path / "figures.json"
-    asked = ["--quick", "--rounds", "1", "--only", "get-1,insert-full-64", "--json", told, "--dir", tmp_path]
-    command = [sys.executable, ROOT / "bench" / "run.py", *asked]
+    asked = ["--quick", "--rounds", "1", "--only", "get-1,insert-full-64", "--json", str(told), "--dir", str(tmp_path)]
+    command = [sys.executable, str(ROOT / "bench" / "run.py"), *asked]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     made = json.loads(told.read_text(encoding="utf-8"))
@@ -40,7 +43,9 @@ def test_a_quick_run_of_two_rows_holds_every_contender_that_is_installed(tmp_pat
 
 
 def test_an_unknown_row_is_refused_with_the_names_there_are() -> None:
-    command = [sys.executable, ROOT / "bench" / "run.py", "--only", "sing"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ran.returncode == 2
-    assert "insert-full-64" in ran.stderr
+    with pytest.raises(ValueError, match="insert-full-64"):
+        chosen("sing")
+
+
+def test_rows_are_chosen_by_name_or_by_how_they_begin() -> None:
+    assert [row.name for row in chosen("insert-full,get-1")] == ["get-1", "insert-full-1", "insert-full-64"]

@@ -17,6 +17,7 @@ import crossfade
 from crossfade.backends.sqlite.wires import wire
 from crossfade.codec import Codec, compile_codec, plain_wire
 from crossfade.errors import CorruptRecord, InvalidRecord
+from crossfade.shapes import shape_of
 
 
 @crossfade.entity("tokens", key=("owner", "name"))
@@ -131,7 +132,7 @@ def test_a_wire_that_keeps_values_is_as_strict_as_its_call() -> None:
         b"x",
         None,
         [],
-        datetime(2026, 1, 1),
+        datetime(2026, 1, 1),  # noqa: DTZ001
     ]
     for found in wires.values():
         for v in samples if found.writes else []:
@@ -186,3 +187,57 @@ async def test_a_secret_cannot_be_asked_about() -> None:
         with pytest.raises(crossfade.InvalidQuery, match="a secret cannot be filtered, ordered or aggregated"):
             build()
     assert t.spare.is_null() is not None
+
+
+def test_a_class_that_does_more_than_hold_is_called_when_it_is_read() -> None:
+    """Only a dataclass that `dataclass` wrote whole is filled directly; validators and hooks always run."""
+    called: list[str] = []
+
+    @dataclass
+    class Bare:
+        id: str
+
+    @dataclass
+    class Hooked:
+        id: str
+
+        def __post_init__(self) -> None:
+            called.append("post_init")
+
+    @dataclass
+    class Handwritten:
+        id: str
+
+        def __init__(self, id: str) -> None:  # noqa: A002
+            called.append("init")
+            self.id = id
+
+    @dataclass
+    class Setting:
+        id: str
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            called.append("setattr")
+            object.__setattr__(self, name, value)
+
+    @dataclass(frozen=True)
+    class Frozen:
+        id: str
+
+    class Inherited(Handwritten):
+        pass
+
+    plain = {cls.__name__: shape_of(cls).plain for cls in (Bare, Hooked, Handwritten, Setting, Frozen, Inherited)}
+    assert plain == {
+        "Bare": True,
+        "Hooked": False,
+        "Handwritten": False,
+        "Setting": False,
+        "Frozen": False,
+        "Inherited": False,
+    }
+    for cls in (Hooked, Handwritten, Setting):
+        entity = crossfade.entity_of(crossfade.entity("things", key="id")(cls))
+        called.clear()
+        assert compile_codec(entity, "sqlite", wire).decode(("a",)).id == "a"
+        assert called

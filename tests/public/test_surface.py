@@ -12,11 +12,11 @@ from crossfade import Repository, Store, SyncRepository, SyncStore, SyncUnit, Un
 
 PUBLIC = """
 Aggregate BadCursor Capabilities Column Condition Conflict Corrupt CorruptRecord CrossfadeError DanglingReference
-DeclarationError DiskFull Duplicate Edge Entity Event Events FieldRef FlagError GateRefused Index InvalidQuery
+DeclarationError DiskFull Duplicate Edge Entity Event Events FieldRef FlagError FlagName GateRefused Index InvalidQuery
 InvalidRecord Json Locked Missing MissingExtra NotAStore Opening Order Page ReadOnly RecordError Ref Reference
 Repository Runtime SchemaMismatch Scope Secret Settings SettingsError Stage Store StoreUrl Supplied SyncRepository
 SyncStore SyncUnit Unavailable Unit Unsupported Versioned count entity entity_of fields load_settings new_id now open
-open_sync
+open_sync use_runtime
 """.split()
 
 VERBS = """

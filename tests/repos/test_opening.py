@@ -310,3 +310,53 @@ async def test_a_third_party_brings_a_backend_by_its_scheme(monkeypatch: pytest.
         await store.repository(Poll).add(Poll("p"))
     assert seen == ["acme://host/place"]
     assert opening.known_schemes() == ("acme",)
+
+
+@pytest.mark.parametrize(
+    ("value", "used"), [("0", "old.db"), ("True", "new.db"), ("off", "old.db"), ("sqlite-only", "")]
+)
+async def test_an_applications_own_two_state_flag_decides(tmp_path: Path, value: str, used: str) -> None:
+    """`FEDERATION_USE_DB=0` goes on working, and what fits both stores is refused."""
+    flags = [crossfade.FlagName(name="FEDERATION_USE_DB", group="votes", on="new-only", off="old-only")]
+    opening = crossfade.open(
+        settings(tmp_path, TWO), entities=[Poll, Vote], environ={"FEDERATION_USE_DB": value}, flags=flags
+    )
+    if not used:
+        with pytest.raises(crossfade.FlagError, match="FEDERATION_USE_DB"):
+            await opening
+        return
+    async with opening as store:
+        await store.repository(Poll).add(Poll("p1"))
+    assert {item.name for item in tmp_path.glob("*.db")} == {used}
+
+
+async def test_first_mistakes_get_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What everybody types wrong once says what to type."""
+    with pytest.raises(crossfade.DeclarationError, match=r"entities=\[Poll\]"):
+        crossfade.open("memory:", entities=Poll)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError, match=r"store = await crossfade\.open"):
+        _ = crossfade.open("memory:", entities=[Poll]).repository
+    with pytest.raises(TypeError, match="open_sync"), crossfade.open("memory:", entities=[Poll]):
+        pass
+    async with crossfade.open("memory:", entities=[Poll], environ={"CROSSFADE_STROE": "x"}) as store:
+        assert "CROSSFADE_STORE" in caplog.text
+        polls = store.repository(Poll)
+        await polls.add_many([Poll("a"), Poll("b")])
+        for work in (polls.delete_many("ab"), polls.get_many("ab")):
+            with pytest.raises(crossfade.InvalidRecord, match="expected a list of keys"):
+                await work
+        page = await polls.page()
+        assert [poll.id for poll in page] == ["a", "b"]
+        assert len(page) == 2
+        with pytest.raises(TypeError, match="transact"):
+            await store.transact(lambda unit: 1)  # type: ignore[arg-type, return-value]
+
+
+async def test_a_cursor_belongs_to_the_place_not_to_the_spelling(tmp_path: Path) -> None:
+    """Options and roundabout paths in a URL leave outstanding cursors valid."""
+    async with crossfade.open(f"sqlite:///{tmp_path}/a.db", entities=[Poll], environ={}) as store:
+        await store.repository(Poll).add_many([Poll(str(n)) for n in range(5)])
+        cursor = (await store.repository(Poll).page(limit=2)).cursor
+    again = f"sqlite:///{tmp_path}/../{tmp_path.name}/a.db?busy_timeout=3s"
+    async with crossfade.open(again, entities=[Poll], environ={}) as store:
+        assert len(await store.repository(Poll).page(cursor=cursor)) == 3

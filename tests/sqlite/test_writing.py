@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import random
 import signal
@@ -10,8 +11,11 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -272,3 +276,38 @@ async def test_the_search_index_forgets_what_was_rolled_back(tmp_path: Path) -> 
         raw(path, "DELETE FROM books")
         assert await books.search("two") == [], "what another program deleted is not found"
     assert raw(path, "SELECT words FROM books_search") == [("two ein käse",)]
+
+
+async def test_no_word_of_a_deleted_record_stays_in_the_index(tmp_path: Path) -> None:
+    """What a delete cascades to leaves the search index too: its text is gone from the file's tables."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=ENTITIES) as store:
+        await store.repository(Author).add(Author(id="1", name="a"))
+        await store.repository(Book).add_many(
+            [Book(id="1", title="confidential", author_id="1"), Book(id="2", title="public")]
+        )
+        assert await store.repository(Author).delete("1")
+    assert raw(path, "SELECT words FROM books_search") == [("public",)]
+
+
+async def test_a_point_read_by_any_kind_of_key_uses_the_index(tmp_path: Path) -> None:
+    """No kind of key makes a look-up by key a scan of the table."""
+    kinds: dict[str, type[Any]] = {
+        "text": str,
+        "integer": int,
+        "decimal": Decimal,
+        "moment": datetime,
+        "day": date,
+        "raw": bytes,
+        "uid": UUID,
+    }
+    classes = [
+        crossfade.entity(f"by_{name}", key="id")(dataclasses.make_dataclass(name, [("id", kind), ("x", int, 0)]))
+        for name, kind in kinds.items()
+    ]
+    async with crossfade.open(url(tmp_path / "app.db"), entities=classes) as store:
+        for table in backend(store)._tables.values():
+            plan = await in_writer(
+                store, lambda c, text=table.by_key: c.execute(f"EXPLAIN QUERY PLAN {text}", (None,)).fetchall()
+            )
+            assert [row[3].split()[0] for row in plan] == ["SEARCH"], table.entity.name

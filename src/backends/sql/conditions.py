@@ -38,19 +38,25 @@ def leaf_values(leaf: Compare) -> tuple[Any, ...]:
     return (leaf.value,)
 
 
-def predicate(condition: Condition, columns: Columns, values: Iterator[Any]) -> sa.ColumnElement[bool]:
+def predicate(
+    condition: Condition, columns: Columns, values: Iterator[Any], exact: Columns | None = None
+) -> sa.ColumnElement[bool]:
     """The condition as SQL; each placeholder is taken from `values` in the order of `leaf_values`.
+
+    `columns` are expressions that compare rightly, `exact` (default: the same) those that suffice where
+    values are only equal or not.
 
     Negations were pushed down to the comparisons when the filter was built, so that SQL's third truth
     value only ever meets AND and OR at the top, where it counts as false.
     """
     match condition:
         case AllOf():
-            return sa.and_(sa.true(), *(predicate(item, columns, values) for item in condition.items))
+            return sa.and_(sa.true(), *(predicate(item, columns, values, exact) for item in condition.items))
         case AnyOf():
-            return sa.or_(sa.false(), *(predicate(item, columns, values) for item in condition.items))
+            return sa.or_(sa.false(), *(predicate(item, columns, values, exact) for item in condition.items))
         case Compare():
-            column = columns[condition.field.name]
+            equality = condition.op in ("eq", "ne", "in", "not in")
+            column = (exact if equality and exact is not None else columns)[condition.field.name]
             test = _compare(condition, column, values)
             return sa.or_(test, column.is_(None)) if condition.or_null else test
     raise AssertionError(condition)

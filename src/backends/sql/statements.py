@@ -47,14 +47,17 @@ class Statements:
     """The statements of one entity in one SQL store.
 
     `columns` are the expressions that compare and order as the contract says, where the bare column
-    would not; what is selected is always the bare column.
+    would not, and `exact` those by which equal values are found; what is selected is the bare column.
     """
 
-    def __init__(self, codec: Codec, table: sa.Table, columns: Columns, dialect: Dialect, figures: Figures) -> None:
+    def __init__(
+        self, codec: Codec, table: sa.Table, columns: Columns, exact: Columns, dialect: Dialect, figures: Figures
+    ) -> None:
         self.entity: Entity = codec.entity
         self._codec = codec
         self._table = table
         self._columns = columns
+        self._exact = exact
         self._dialect = dialect
         self._figures = figures
         self._bare = [table.c[name] for name in codec.columns]
@@ -78,7 +81,7 @@ class Statements:
         return Statement(str(compiled), tuple(order), tuple(constants))
 
     def _key_match(self, values: Iterator[Any]) -> sa.ColumnElement[bool]:
-        return sa.and_(*(self._columns[name] == next(values) for name in self.entity.key))
+        return sa.and_(*(self._exact[name] == next(values) for name in self.entity.key))
 
     def by_key(self) -> Statement:
         """All columns of one key."""
@@ -125,7 +128,7 @@ class Statements:
         ]
 
         def make(values: Iterator[Any]) -> sa.Executable:
-            clause = predicate(where, self._columns, values)
+            clause = predicate(where, self._columns, values, self._exact)
             return sa.select(*self._bare).where(clause).order_by(*ordered).limit(next(values))
 
         return self.compile(make)
@@ -134,7 +137,9 @@ class Statements:
         """All columns of everything that matches, in no order."""
         statement = self._cached(
             ("matching", where.shape()),
-            lambda: self.compile(lambda values: sa.select(*self._bare).where(predicate(where, self._columns, values))),
+            lambda: self.compile(
+                lambda values: sa.select(*self._bare).where(predicate(where, self._columns, values, self._exact))
+            ),
         )
         return statement, self._values(where)
 
@@ -154,7 +159,7 @@ class Statements:
                 self._figures(figure, self._columns[figure.field.name]) if figure.field else sa.func.count()
                 for figure in figures.values()
             ]
-            clause = predicate(where, self._columns, values)
+            clause = predicate(where, self._columns, values, self._exact)
             statement = sa.select(*groups, *wanted).select_from(self._table).where(clause)
             return statement.group_by(*groups).order_by(*groups) if groups else statement
 

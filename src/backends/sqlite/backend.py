@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from ...codec import Codec, Vault, compile_codec
 from ...entity import Entity
-from ...errors import Unavailable
+from ...errors import ReadOnly, Unavailable
 from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
@@ -79,12 +79,11 @@ class SqliteBackend(Backend):
         versions = Versions()
         for name, codec in codecs.items():
             known = adopted[name]
-            columns = {
-                item.name: _comparing(item, tables[name].c[item.column_in("sqlite")], known.ours)
-                for item in codec.entity.fields
-            }
+            bare = {item.name: tables[name].c[item.column_in("sqlite")] for item in codec.entity.fields}
+            columns = {item.name: _comparing(item, bare[item.name], known.ours) for item in codec.entity.fields}
+            exact = bare if known.ours else columns
             search = SearchIndex(codec.entity) if known.indexed else None
-            self._tables[name] = SqliteTable(codec, tables[name], columns, search, versions, self._tables)
+            self._tables[name] = SqliteTable(codec, tables[name], columns, exact, search, versions, self._tables)
             self._sequences[name] = known.sequence
             for difference in known.differences:
                 self._tell(name, difference)
@@ -140,6 +139,8 @@ class SqliteBackend(Backend):
         return await self._reading(lambda connection: [table.find(connection, key) for key in keys], at_one_moment=True)
 
     async def write(self, changes: Sequence[Change]) -> list[Any]:
+        if self._options.read_only:
+            raise ReadOnly(f"{self._options.where}: the store was opened with mode=ro and takes no writes")
         plan = [(self._table(change.entity), change) for change in changes]
 
         def work(connection: sqlite3.Connection) -> list[Any]:

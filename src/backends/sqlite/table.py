@@ -19,6 +19,7 @@ from ...shapes import Field
 from ...values import DecimalKind, FloatKind, IntegerKind, Refused
 from ..base import Apply, Change, Delete, Found, Guard, Mutate, Patch, Put, Query, State
 from ..changes import check_guard, expected, revised
+from ..sql.conditions import Columns
 from ..sql.statements import Statement, Statements
 from .connection import rows
 from .errors import constraint_columns, translated
@@ -38,7 +39,8 @@ class SqliteTable:
         self,
         codec: Codec,
         table: sa.Table,
-        columns: Mapping[str, sa.ColumnElement[Any]],
+        columns: Columns,
+        exact: Columns,
         search: SearchIndex | None,
         versions: Versions,
         tables: Mapping[str, SqliteTable],
@@ -49,7 +51,7 @@ class SqliteTable:
         self._search = search
         self._versions = versions
         self._tables = tables
-        self._statements = Statements(codec, table, columns, _DIALECT, _figure)
+        self._statements = Statements(codec, table, columns, exact, _DIALECT, _figure)
         self.by_key = _straight(self._statements.by_key())
         self._insert = _straight(self._statements.insert())
         self._insert_minted = _straight(self._statements.insert(without_key=True)) if entity.minted else ""
@@ -74,8 +76,7 @@ class SqliteTable:
 
     def select(self, connection: sqlite3.Connection, query: Query) -> list[Found]:
         statement, values = self._statements.select(query)
-        read = self.codec.read
-        return [read(row) for row in rows(connection, statement.text, statement.arrange(values))]
+        return self.codec.read_all(rows(connection, statement.text, statement.arrange(values)))
 
     def aggregate(
         self,
@@ -208,6 +209,7 @@ class SqliteTable:
         return record
 
     def _remove(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> bool:
+        self._forget_cascaded(connection, key)
         try:
             gone = connection.execute(self._delete, self.codec.key_row(key)).rowcount > 0
         except sqlite3.IntegrityError as error:
@@ -217,6 +219,49 @@ class SqliteTable:
         if gone and self._search is not None:
             self._search.drop(connection, self.entity, key)
         return gone
+
+    def _forget_cascaded(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> None:
+        """Take what a delete will cascade to out of the search indexes: no word of it may stay behind."""
+        below = [
+            (table, ref)
+            for table in self._tables.values()
+            for ref in table.entity.references
+            if ref.to == self.entity.name and ref.enforced and ref.on_delete == "cascade"
+        ]
+        if not any(table.indexed_below(set()) for table, _ in below):
+            return
+        record = self.find(connection, key)
+        if record is None or isinstance(record, CorruptRecord):
+            return
+        for table, ref in below:
+            values = [getattr(record, name) for name in ref.to_fields or self.entity.key]
+            for child in table.referring(connection, ref, values):
+                table.forget(connection, child)
+
+    def forget(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> None:
+        """Take a record that is about to go, and what goes with it, out of the search indexes."""
+        if self._search is not None:
+            self._search.drop(connection, self.entity, key)
+        self._forget_cascaded(connection, key)
+
+    def indexed_below(self, seen: set[str]) -> bool:
+        """Whether this table, or one that cascades from it, has a search index."""
+        if self._search is not None:
+            return True
+        seen.add(self.entity.name)
+        return any(
+            table.indexed_below(seen)
+            for table in self._tables.values()
+            if table.entity.name not in seen
+            and any(ref.to == self.entity.name and ref.on_delete == "cascade" for ref in table.entity.references)
+        )
+
+    def referring(self, connection: sqlite3.Connection, ref: Reference, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The keys of the records whose reference has these values."""
+        where = AllOf.of([Compare(self.entity.by_name[n], "eq", v) for n, v in zip(ref.fields, values, strict=True)])
+        statement, stored = self._statements.matching(where)
+        found = self.codec.read_all(rows(connection, statement.text, statement.arrange(stored)))
+        return [self.entity.key_tuple(self.entity.key_of(r)) for r in found if not isinstance(r, CorruptRecord)]
 
     def _apply(self, connection: sqlite3.Connection, change: Apply) -> bool:
         found = self.find(connection, change.key)

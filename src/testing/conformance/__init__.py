@@ -10,7 +10,7 @@
 Each class has one subject and can be imported alone, or subclassed to add to it. A test only ever asks
 for a store and reads what the backend can do from its `Capabilities`: where something is missing it
 checks what the capabilities promise instead, so nothing is skipped. `python -m pytest` needs no setting
-and no plugin for it; `CROSSFADE_EXAMPLES=2000` makes the generated tests look further.
+and no plugin for it; `CROSSFADE_TEST_EXAMPLES=2000` makes the generated tests look further.
 """
 
 from __future__ import annotations

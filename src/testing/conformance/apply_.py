@@ -11,8 +11,9 @@ from ...backends.base import Apply, Backend, Delete, Guard, Put
 from ...entity import entity_of
 from ...errors import Conflict, CorruptRecord, Duplicate, InvalidRecord
 from ...repos.store import Store
-from .entities import Login, Maybe, Note, Pair, Ticket
+from .entities import Login, Maybe, Note
 from .harness import Place
+from .keyed import Pair, Ticket
 from .suite import Suite, about, among, lying
 from .worked import everything
 

@@ -12,8 +12,9 @@ import pytest
 
 from ...entity import fields
 from ...errors import Conflict, Duplicate, Missing, Unavailable
-from .entities import Account, Note, Pair
+from .entities import Account, Note
 from .harness import Place
+from .keyed import Pair
 from .suite import Suite, lying
 
 __all__ = ["TestCancellation", "TestConcurrency"]

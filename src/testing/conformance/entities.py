@@ -17,6 +17,40 @@ from ...secret import Secret
 from ...shapes import Column, Ref
 from ...values import Json
 
+__all__ = [
+    "LIBRARY",
+    "NOTES",
+    "Account",
+    "Address",
+    "Author",
+    "Book",
+    "BookLabel",
+    "Bookmark",
+    "Chapter",
+    "Colour",
+    "Document",
+    "Everything",
+    "Folder",
+    "FrozenNote",
+    "Keyword",
+    "KeywordToo",
+    "Label",
+    "Level",
+    "Line",
+    "Login",
+    "Maybe",
+    "ModelAddress",
+    "ModelEverything",
+    "ModelLogin",
+    "ModelNote",
+    "Note",
+    "Role",
+    "Server",
+    "StructAddress",
+    "StructEverything",
+    "StructNote",
+]
+
 
 @entity("notes", key="id", search=("title", "body"))
 @dataclass(slots=True, kw_only=True)
@@ -196,98 +230,6 @@ class Maybe:
     home: Address | None = None
 
 
-# Keys of every kind -------------------------------------------------------------------------------
-
-
-@entity("by_text", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByText:
-    key: str
-    n: int = 0
-
-
-@entity("by_integer", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByInteger:
-    key: int
-    n: int = 0
-
-
-@entity("by_decimal", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByDecimal:
-    key: Decimal
-    n: int = 0
-
-
-@entity("by_bool", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByBool:
-    key: bool
-    n: int = 0
-
-
-@entity("by_moment", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByMoment:
-    key: datetime
-    n: int = 0
-
-
-@entity("by_day", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByDay:
-    key: date
-    n: int = 0
-
-
-@entity("by_bytes", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByBytes:
-    key: bytes
-    n: int = 0
-
-
-@entity("by_uuid", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByUuid:
-    key: UUID
-    n: int = 0
-
-
-@entity("by_colour", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByColour:
-    key: Colour
-    n: int = 0
-
-
-@entity("by_level", key="key")
-@dataclass(slots=True, kw_only=True)
-class ByLevel:
-    key: Level
-    n: int = 0
-
-
-@entity("pairs", key=("left", "right"))
-@dataclass(slots=True, kw_only=True)
-class Pair:
-    """A composite key whose order is not the order of the fields, with another field between."""
-
-    right: int
-    n: int = 0
-    left: str
-
-
-@entity("tickets", key="id")
-@dataclass(slots=True, kw_only=True)
-class Ticket:
-    """The store mints the key."""
-
-    id: int | None = None
-    title: str = ""
-
-
 # Uniqueness and references ------------------------------------------------------------------------
 
 
@@ -457,17 +399,3 @@ class Document:
     body: str | None = None
     shelf: int = 0
     other: str = ""
-
-
-KEYED: Final[tuple[type[Any], ...]] = (
-    ByText,
-    ByInteger,
-    ByDecimal,
-    ByBool,
-    ByMoment,
-    ByDay,
-    ByBytes,
-    ByUuid,
-    ByColour,
-    ByLevel,
-)

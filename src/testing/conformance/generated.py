@@ -1,7 +1,7 @@
 """Properties over generated data: what goes in comes out, and filters mean what they say.
 
 Every property is checked on the same examples each time; `--hypothesis-seed` and more examples are for
-whoever looks for trouble: `CROSSFADE_EXAMPLES=2000` multiplies the search and makes it random.
+whoever looks for trouble: `CROSSFADE_TEST_EXAMPLES=2000` multiplies the search and makes it random.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ M = fields(Maybe)
 
 def examples(number: int) -> settings:
     """How many examples a property is checked on, and that they are the same ones every time."""
-    given = int(os.environ.get("CROSSFADE_EXAMPLES", "0"))
+    given = int(os.environ.get("CROSSFADE_TEST_EXAMPLES", "0"))
     return settings(
         max_examples=given or number,
         derandomize=not given,

@@ -12,8 +12,9 @@ from ...backends.base import Apply
 from ...entity import entity_of, fields
 from ...errors import CrossfadeError, Unavailable
 from ...query import count
-from .entities import LIBRARY, NOTES, Book, Document, Everything, Note, Ticket
+from .entities import LIBRARY, NOTES, Book, Document, Everything, Note
 from .harness import Place
+from .keyed import Ticket
 from .suite import Suite, lying
 from .worked import everything
 

@@ -14,8 +14,9 @@ from ...errors import BadCursor, InvalidQuery
 from ...query import EVERYTHING, FieldRef, Order
 from ...repos.repository import Repository
 from .aggregates import ORDERED
-from .entities import Maybe, ModelNote, Note, Pair
+from .entities import Maybe, ModelNote, Note
 from .harness import Place
+from .keyed import Pair
 from .suite import Suite
 from .worked import TEXTS
 

@@ -8,8 +8,8 @@ import pytest
 
 from ...entity import entity_of
 from ...errors import Duplicate, Missing, Unsupported
-from .entities import ByInteger, Ticket
 from .harness import Place
+from .keyed import ByInteger, Ticket
 from .suite import Suite, lying
 from .worked import BIGGEST, SMALLEST
 

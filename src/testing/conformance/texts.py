@@ -9,8 +9,9 @@ import pytest
 
 from ...entity import fields
 from ...errors import Duplicate, InvalidQuery, InvalidRecord
-from .entities import Account, ByBytes, ByText, Everything, Maybe, Note, Pair
+from .entities import Account, Everything, Maybe, Note
 from .harness import Place
+from .keyed import ByBytes, ByText, Pair
 from .suite import Suite, about, lying
 from .worked import TEXTS, everything
 

@@ -11,8 +11,9 @@ from ...entity import fields
 from ...errors import Conflict, Duplicate, InvalidRecord, Missing
 from ...query import count
 from ...repos.repository import Repository
-from .entities import Account, Document, Note, Pair, Ticket
+from .entities import Account, Document, Note
 from .harness import Place
+from .keyed import Pair, Ticket
 from .suite import Suite, about, lying
 
 __all__ = ["TestUnitReads", "TestUnits"]

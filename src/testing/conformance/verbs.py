@@ -9,8 +9,9 @@ import pytest
 from ...entity import entity_of, fields
 from ...errors import Conflict, Duplicate, InvalidRecord, Missing
 from ...repos.repository import Repository
-from .entities import KEYED, NOTES, Account, Keyword, KeywordToo, Note, Pair, Server
+from .entities import NOTES, Account, Keyword, KeywordToo, Note, Server
 from .harness import Place
+from .keyed import KEYED, Pair
 from .suite import Suite, about, lying
 from .worked import key_values
 

@@ -7,26 +7,8 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
-from .entities import (
-    Address,
-    ByBool,
-    ByBytes,
-    ByColour,
-    ByDay,
-    ByDecimal,
-    ByInteger,
-    ByLevel,
-    ByMoment,
-    ByText,
-    ByUuid,
-    Colour,
-    Everything,
-    Level,
-    ModelAddress,
-    ModelEverything,
-    StructAddress,
-    StructEverything,
-)
+from .entities import Address, Colour, Everything, Level, ModelAddress, ModelEverything, StructAddress, StructEverything
+from .keyed import ByBool, ByBytes, ByColour, ByDay, ByDecimal, ByInteger, ByLevel, ByMoment, ByText, ByUuid
 
 __all__ = ["BIGGEST", "SMALLEST", "TEXTS", "everything", "key_values"]
 

@@ -10,8 +10,9 @@ import pytest
 
 from ...entity import entity_of
 from ...errors import Conflict, Duplicate, InvalidRecord, Missing
-from .entities import Account, Everything, Maybe, ModelNote, Note, Pair
+from .entities import Account, Everything, Maybe, ModelNote, Note
 from .harness import Place
+from .keyed import Pair
 from .suite import Suite, about, lying
 from .worked import everything
 
