@@ -31,7 +31,7 @@ __all__ = ["FLAT_MB", "MARKS", "main", "report"]
 
 MARKS = (10_000, 100_000, 500_000, 1_000_000)
 FLAT_MB = 8.0
-"""Growth between two marks, once SQLite's page cache is full, that still counts as flat: the allocator's noise."""
+"""Growth between the last two marks, when SQLite's page caches are full, that still counts as flat: the allocator's noise."""
 
 
 def report(folder: Path | None, marks: Sequence[int]) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def report(folder: Path | None, marks: Sequence[int]) -> dict[str, Any]:
         size = path.stat().st_size
         few, all_of_them = _scanned(path, [marks[0]]), _scanned(path, marks)
     seen = all_of_them["marks"]
-    growth = seen[-1]["rss_mb"] - seen[1]["rss_mb"]
+    growth = seen[-1]["rss_mb"] - seen[-2]["rss_mb"]
     out = {
         "records": marks[-1],
         "file_mb": round(size / 1e6, 1),
@@ -63,8 +63,8 @@ def _text(out: dict[str, Any], marks: Sequence[int]) -> str:
             f"Scan of {out['records']:,} records ({out['file_mb']:,.0f} MB file), in a process of its own",
             table(["records scanned", "resident MB", "records/s so far"], rows),
             f"peak after {marks[0]:,} records {out['peak_mb_few']:.1f} MB, after {out['records']:,} {out['peak_mb_all']:.1f} MB "
-            "(the difference holds SQLite's page cache, 16 MB by default, filling up)",
-            f"growth from {marks[1]:,} to {marks[-1]:,} records {out['growth_mb']:.1f} MB: "
+            "(SQLite's page caches fill up: at most 16 MB for every connection that reads)",
+            f"growth from {marks[-2]:,} to {marks[-1]:,} records {out['growth_mb']:.1f} MB: "
             f"{'flat' if out['flat'] else 'NOT flat'} (up to {FLAT_MB:g} MB counts as flat)",
         ]
     )

@@ -18,7 +18,7 @@ from .nested import SecretKind
 from .shapes import Field
 from .values import Kind, Refused, dump_json, load_json
 
-__all__ = ["Codec", "Shortcut", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
+__all__ = ["Codec", "RowView", "Shortcut", "Vault", "Wire", "compile_codec", "json_wire", "plain_wire"]
 
 
 class Wire(NamedTuple):
@@ -90,6 +90,8 @@ class Codec:
     """One field's value as stored, for keys and filters; None passes; raises Refused."""
     decode_field: Mapping[str, Callable[[Any], Any]]
     """One stored value as the field's value; None passes; raises Refused."""
+    positions: Mapping[str, int]
+    """Where each field lies in a row."""
     plain_key: bool
     """Canonical values of the key's fields are stored as they are."""
 
@@ -107,11 +109,44 @@ class Codec:
         except Exception:
             return [self.read(row) for row in rows]
 
+    def view(self, row: Sequence[Any]) -> RowView:
+        """The row as filters see it, whether or not it can be a record."""
+        return RowView(self, row)
+
     def key_row(self, key: tuple[Any, ...]) -> tuple[Any, ...]:
         """A canonical key tuple as stored."""
         if self.plain_key:
             return key
         return tuple([self.encode_field[name](value) for name, value in zip(self.entity.key, key, strict=True)])
+
+
+class RowView:
+    """A row whose fields are read one by one as attributes, so that damage in one does not hide the others.
+
+    A damaged field raises CorruptRecord when it is asked for.
+    """
+
+    __slots__ = ("_codec", "_row")
+
+    def __init__(self, codec: Codec, row: Sequence[Any]) -> None:
+        self._codec = codec
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        codec = self._codec
+        if name not in codec.positions:
+            raise AttributeError(name)
+        try:
+            return codec.decode_field[name](self._row[codec.positions[name]])
+        except Refused as refused:
+            reason = str(refused)
+        found = self.read()
+        key = found.key if isinstance(found, CorruptRecord) else codec.entity.key_of(found)
+        raise CorruptRecord(codec.entity.name, key, field=name, reason=reason)
+
+    def read(self) -> Any:
+        """The record, or the CorruptRecord that says why there is none."""
+        return self._codec.read(self._row)
 
 
 def compile_codec(
@@ -127,6 +162,7 @@ def compile_codec(
         decode_sound=_decoding(entity, wires, vault, quick=True),
         encode_field={f.name: _nullable(w.encode) for f, w in zip(entity.fields, wires, strict=True)},
         decode_field={f.name: _nullable(w.decode) for f, w in zip(entity.fields, wires, strict=True)},
+        positions={item.name: position for position, item in enumerate(entity.fields)},
         plain_key=all(
             w.writes is not None and w.writes.expression == "{v}"
             for f, w in zip(entity.fields, wires, strict=True)

@@ -47,7 +47,7 @@ def load_settings(
     Raises SettingsError for anything unknown, malformed, contradictory or empty. The message names the setting and
     where it stood and never shows a value; what caused it is cut off, because it would.
     """
-    chosen = dict(options or {})
+    chosen, known = dict(options or {}), frozenset(known)
     path: Path | None = None
     if isinstance(source, str) and not _is_path(source):
         if chosen.get("store") is not None:
@@ -59,7 +59,7 @@ def load_settings(
     elif Path(DEFAULT_FILE).exists():
         path = Path(DEFAULT_FILE)
     environ = os.environ if environ is None else environ
-    found = _Reading(path, environ, chosen, frozenset(known))
+    found = _Reading(path, environ, chosen, known)
     return found.settings(tuple(EnvironmentSource.warnings(environ)))
 
 

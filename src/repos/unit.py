@@ -246,7 +246,7 @@ class Overlay(Backend):
         own = self._own(entity)
         mine = [r for r in own.values() if r is not None and where.matches(r) and has_words(entity, r, words)]
         stored = await self.base.search(entity, words, where, limit + len(own))
-        others = [r for r in stored if entity.key_tuple(entity.key_of(r)) not in own]
+        others = [r for r in stored if isinstance(r, CorruptRecord) or entity.key_tuple(entity.key_of(r)) not in own]
         return [*mine, *others][:limit]
 
     async def reserve(self, entity: Entity, count: int) -> Sequence[int]:

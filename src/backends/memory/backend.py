@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...entity import Entity
-from ...errors import CorruptRecord, Missing, Unavailable
+from ...errors import Missing, Unavailable
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ..base import Apply, Backend, Capabilities, Change, Delete, Found, Guard, Mutate, Patch, Put, Query, State
@@ -42,6 +42,8 @@ class MemoryBackend(Backend):
     async def open(self, entities: Sequence[Entity]) -> None:
         for entity in entities:
             self._tables[entity.name] = Table(entity, self._tables)
+        for table in self._tables.values():
+            table.prepare()
 
     async def close(self) -> None:
         self._closed = True
@@ -90,18 +92,16 @@ class MemoryBackend(Backend):
         table = self._table(query.entity)
         if table.in_key_order(query):
             return table.range(query)
-        good, bad = _sorted_out(table.all())
-        return [*bad, *selected(query, good)][: query.limit]
+        return [view.read() for view in selected(query, table.views())]
 
     async def aggregate(
         self, entity: Entity, where: Condition, by: Sequence[Field], figures: Mapping[str, Aggregate]
     ) -> list[dict[str, Any]]:
-        good, _ = _sorted_out(self._table(entity).all())
-        return aggregated(where, by, figures, good)
+        return aggregated(where, by, figures, self._table(entity).views())
 
     async def search(self, entity: Entity, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
-        good, _ = _sorted_out(self._table(entity).all())
-        return [r for r in good if has_words(entity, r, words) and where.matches(r)][:limit]
+        views = self._table(entity).views()
+        return [view.read() for view in views if where.matches(view) and has_words(entity, view, words)][:limit]
 
     async def reserve(self, entity: Entity, count: int) -> Sequence[int]:
         return self._table(entity).reserve(count)
@@ -109,11 +109,6 @@ class MemoryBackend(Backend):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         table = self._table(entity)
         return State(table.version(key), table.find(key))
-
-
-def _sorted_out(found: Sequence[Found]) -> tuple[list[Any], list[CorruptRecord]]:
-    good = [item for item in found if not isinstance(item, CorruptRecord)]
-    return good, [item for item in found if isinstance(item, CorruptRecord)]
 
 
 def _put(table: Table, put: Put, undo: Undo) -> Any:

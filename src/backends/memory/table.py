@@ -6,7 +6,7 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from ...codec import Wire, compile_codec, json_wire
+from ...codec import RowView, Wire, compile_codec, json_wire
 from ...entity import Entity, Reference, UniqueSet
 from ...errors import DanglingReference, Duplicate
 from ...nested import SecretKind
@@ -40,6 +40,17 @@ class Table:
         self._keys: list[Key] = []
         self._versions: dict[Key, int] = {}
         self._next = 1
+        self._looked_up = LookUps(entity)
+
+    def prepare(self) -> None:
+        """Once all tables are there: keep track of what the rules between them ask about."""
+        for unique in self.entity.unique:
+            self._looked_up.about(unique.fields)
+        for ref in self.entity.references:
+            if ref.enforced:
+                self._looked_up.about(ref.fields)
+                if ref.to_fields is not None:
+                    self._tables[ref.to]._looked_up.about(ref.to_fields)
 
     def _key(self, key: Key) -> Key:
         return tuple([comparable(f.kind, v) for f, v in zip(self.entity.key_fields, key, strict=True)])
@@ -48,8 +59,9 @@ class Table:
         row = self._rows.get(self._key(key))
         return None if row is None else self._codec.read(row)
 
-    def all(self) -> list[Found]:
-        return [self._codec.read(self._rows[key]) for key in self._keys]
+    def views(self) -> list[RowView]:
+        """Every row, in key order, as filters see it."""
+        return [self._codec.view(self._rows[key]) for key in self._keys]
 
     def in_key_order(self, query: Query) -> bool:
         """Whether a query goes by the key alone, ascending: then no sorting is needed."""
@@ -64,9 +76,9 @@ class Table:
         for position in range(start, len(self._keys)):
             if len(out) == query.limit:
                 break
-            found = self._codec.read(self._rows[self._keys[position]])
-            if isinstance(found, Exception) or query.where.matches(found):
-                out.append(found)
+            view = self._codec.view(self._rows[self._keys[position]])
+            if query.where.matches(view):
+                out.append(view.read())
         return out
 
     def reserve(self, count: int) -> Sequence[int]:
@@ -109,16 +121,23 @@ class Table:
 
     def _set(self, key: Key, row: tuple[Any, ...], undo: Undo) -> None:
         before = self._rows.get(key)
-        self._rows[key] = row
-        if before is None:
-            insort(self._keys, key)
-            undo.append(lambda: self._drop(key))
-        else:
-            undo.append(lambda: self._rows.__setitem__(key, before))
+        self._place(key, row)
+        undo.append(lambda: self._displace(key) if before is None else self._place(key, before))
 
-    def _drop(self, key: Key) -> None:
+    def _place(self, key: Key, row: tuple[Any, ...]) -> None:
+        if key in self._rows:
+            self._looked_up.drop(key)
+        else:
+            insort(self._keys, key)
+        self._rows[key] = row
+        found = self._codec.read(row)
+        if not isinstance(found, Exception):
+            self._looked_up.add(key, found)
+
+    def _displace(self, key: Key) -> None:
         del self._rows[key]
         del self._keys[bisect_right(self._keys, key) - 1]
+        self._looked_up.drop(key)
 
     def remove(self, key: Key, undo: Undo) -> bool:
         """Remove a record and what its referrers' declarations say of them; false when there was none."""
@@ -127,8 +146,8 @@ class Table:
         if row is None:
             return False
         gone = self._codec.read(row)
-        self._drop(inner)
-        undo.append(lambda: self._restore(inner, row))
+        self._displace(inner)
+        undo.append(lambda: self._place(inner, row))
         for table, ref in self._referrers():
             if ref.to_fields is None:
                 target = inner
@@ -139,10 +158,6 @@ class Table:
             for other in table._referring(ref, target):
                 table._orphaned(ref, other, self.entity, key, undo)
         return True
-
-    def _restore(self, key: Key, row: tuple[Any, ...]) -> None:
-        self._rows[key] = row
-        insort(self._keys, key)
 
     def _orphaned(self, ref: Reference, record: Any, gone: Entity, gone_key: Key, undo: Undo) -> None:
         key = self.entity.key_tuple(self.entity.key_of(record))
@@ -168,13 +183,13 @@ class Table:
                     raise Duplicate(self.entity.name, self.entity.key_out(key), fields=unique.fields)
 
     def _agreeing(self, unique: UniqueSet, wanted: Key) -> list[Any]:
-        return [
-            found
-            for found in self.all()
-            if not isinstance(found, Exception)
-            and (unique.where is None or unique.where.matches(found))
-            and _values(self.entity, unique.fields, found) == wanted
-        ]
+        found = self._with(unique.fields, wanted)
+        return [record for record in found if unique.where is None or unique.where.matches(record)]
+
+    def _with(self, names: tuple[str, ...], wanted: Key) -> list[Any]:
+        """The records whose fields have these values."""
+        held = (self._codec.read(self._rows[key]) for key in self._looked_up.keys(names, wanted))
+        return [r for r in held if not isinstance(r, Exception) and _values(self.entity, names, r) == wanted]
 
     def _check_references(self, key: Key, record: Any) -> None:
         for ref in self.entity.references:
@@ -211,9 +226,7 @@ class Table:
     def _has(self, names: tuple[str, ...], wanted: Key) -> bool:
         if names == self.entity.key:
             return wanted in self._rows
-        return any(
-            _values(self.entity, names, found) == wanted for found in self.all() if not isinstance(found, Exception)
-        )
+        return bool(self._with(names, wanted))
 
     def _referrers(self) -> list[tuple[Table, Reference]]:
         return [
@@ -227,11 +240,36 @@ class Table:
         return _values(self.entity, ref.to_fields or self.entity.key, record)
 
     def _referring(self, ref: Reference, target: Key) -> list[Any]:
-        return [
-            found
-            for found in self.all()
-            if not isinstance(found, Exception) and _values(self.entity, ref.fields, found) == target
-        ]
+        return self._with(ref.fields, target)
+
+
+class LookUps:
+    """Which keys have which values in the sets of fields that rules ask about."""
+
+    def __init__(self, entity: Entity) -> None:
+        self._entity = entity
+        self._keys: dict[tuple[str, ...], dict[Key, dict[Key, None]]] = {}
+        self._places: dict[Key, list[tuple[tuple[str, ...], Key]]] = {}
+
+    def about(self, names: tuple[str, ...]) -> None:
+        """Keep track of a set of fields, from before the first record on."""
+        self._keys.setdefault(names, {})
+
+    def add(self, key: Key, record: Any) -> None:
+        places = [(names, _values(self._entity, names, record)) for names in self._keys]
+        for names, values in places:
+            self._keys[names].setdefault(values, {})[key] = None
+        self._places[key] = places
+
+    def drop(self, key: Key) -> None:
+        for names, values in self._places.pop(key, ()):
+            held = self._keys[names][values]
+            del held[key]
+            if not held:
+                del self._keys[names][values]
+
+    def keys(self, names: tuple[str, ...], values: Key) -> list[Key]:
+        return list(self._keys[names].get(values, ()))
 
 
 def _values(entity: Entity, names: Sequence[str], record: Any) -> Key:

@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
+from ...codec import RowView
 from ...entity import Entity
-from ...errors import CorruptRecord
 from ...query import Condition
 from ...text import words as words_of
 from ...values import load_json
@@ -23,8 +23,8 @@ from ..evaluate import has_words
 
 __all__ = ["LookUp", "SearchIndex", "can_index", "index_name", "scanned"]
 
-LookUp: TypeAlias = Callable[[sqlite3.Connection, tuple[Any, ...]], Found | None]
-"""How a record is found by its key."""
+LookUp: TypeAlias = Callable[[sqlite3.Connection, tuple[Any, ...]], RowView | None]
+"""How a row is found by its key."""
 
 
 def index_name(entity: Entity) -> str:
@@ -75,19 +75,14 @@ class SearchIndex:
         """Records that hold all words now; entries that other programs made stale are passed over."""
         wanted = " AND ".join(f'"{word}"' for word in words)
         entries = connection.execute(self._find, (f"words : ({wanted})",))
-        found = (look_up(connection, _key_of(entity, key_word)) for (key_word,) in entries)
-        return list(islice((item for item in found if _passes(entity, item, words, where)), limit))
+        views = (look_up(connection, _key_of(entity, key_word)) for (key_word,) in entries)
+        passing = (view for view in views if view is not None and where.matches(view))
+        return scanned(entity, passing, words, limit)
 
 
-def scanned(entity: Entity, found: Iterable[Found], words: Sequence[str], where: Condition, limit: int) -> list[Found]:
-    """The same without an index: from what is `found` one by one, until there are enough."""
-    return list(islice((item for item in found if _passes(entity, item, words, where)), limit))
-
-
-def _passes(entity: Entity, found: Found | None, words: Sequence[str], where: Condition) -> bool:
-    if found is None or isinstance(found, CorruptRecord):
-        return False
-    return has_words(entity, found, words) and where.matches(found)
+def scanned(entity: Entity, views: Iterable[RowView], words: Sequence[str], limit: int) -> list[Found]:
+    """Those that hold all words, taken one by one until there are enough."""
+    return [view.read() for view in islice((view for view in views if has_words(entity, view, words)), limit)]
 
 
 def _key_word(entity: Entity, key: tuple[Any, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite as dialect
 
-from ...codec import Codec
+from ...codec import Codec, RowView
 from ...entity import Entity, Reference
 from ...errors import CorruptRecord, DanglingReference, Duplicate, InvalidRecord, Missing
 from ...query import Aggregate, AllOf, Compare, Condition
@@ -114,8 +114,12 @@ class SqliteTable:
         if self._search is None:
             statement, values = self._statements.matching(where)
             every = connection.execute(statement.text, statement.arrange(values))
-            return scanned(self.entity, map(self.codec.read, every), words, where, limit)
-        return self._search.find(connection, self.entity, self.find, words, where, limit)
+            return scanned(self.entity, map(self.codec.view, every), words, limit)
+        return self._search.find(connection, self.entity, self._view, words, where, limit)
+
+    def _view(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> RowView | None:
+        found = rows(connection, self.by_key, self.codec.key_row(key))
+        return self.codec.view(found[0]) if found else None
 
     def state(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> State:
         found = self.find(connection, key)

@@ -132,7 +132,7 @@ class TestConcurrency(Suite):
                 while not done:
                     assert (await notes.aggregate({"sum": N.stars.sum()}))[0]["sum"] == 400
                     assert sum(n.stars for n in (await notes.page()).items) == 400
-                    assert sum(n.stars for n in (await notes.get_many("abcd")).values()) == 400
+                    assert sum(n.stars for n in (await notes.get_many(list("abcd"))).values()) == 400
                     await asyncio.sleep(0)
 
             watcher = asyncio.create_task(watch())

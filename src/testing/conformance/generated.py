@@ -163,7 +163,7 @@ class TestRoundTrips(Suite):
                 assert await lying(place, store, cls, "id", "text", "integer") == [(key, record.text, record.integer)]
                 assert await records.delete(key)
 
-            @examples(40)
+            @examples(25)
             @given(st.builds(cls, id=keys(caps), **values))
             def property_(record: Any) -> None:
                 do(_clean(records))
@@ -284,7 +284,7 @@ class TestFiltersAgainstAnOracle(Suite):
             repository = store.repository(Maybe)
             do(repository.add_many(records))
 
-            @examples(150)
+            @examples(100)
             @given(trees())
             def property_(tree: tuple[Condition, Oracle]) -> None:
                 condition, oracle = tree
@@ -301,7 +301,7 @@ class TestFiltersAgainstAnOracle(Suite):
             repository = store.repository(Maybe)
             do(repository.add_many(records))
 
-            @examples(50)
+            @examples(40)
             @given(trees(), orders, st.integers(1, 70))
             def property_(tree: tuple[Condition, Oracle], order: list[tuple[str, bool]], limit: int) -> None:
                 condition, oracle = tree

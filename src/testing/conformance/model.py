@@ -185,7 +185,7 @@ class TestAgainstAModel(Suite):
     """Generated sequences of operations, units and reopenings give what a plain dict gives."""
 
     def test_sequences(self, harness: Harness) -> None:
-        @examples(40)
+        @examples(25)
         @given(steps())
         def property_(given_steps: list[Step]) -> None:
             place = harness.place()

@@ -169,7 +169,7 @@ class TestCursors(Suite):
             for limit, expected in (1, "c"), (2, "cd"), (3, "cde"), (2, "cd"):
                 page = await notes.page(limit=limit, cursor=first.cursor)
                 assert "".join(n.id for n in page.items) == expected
-            await notes.delete_many("cde")
+            await notes.delete_many(list("cde"))
             assert (await notes.page(cursor=first.cursor)).items == []
             assert (await notes.page(cursor=first.cursor)).cursor is None
 

@@ -273,7 +273,7 @@ class TestUnitReads(Suite):
                 assert await notes.delete("a") is False
                 with pytest.raises(Duplicate):
                     await notes.add(Note(id="c"))
-                found = await notes.get_many("abc")
+                found = await notes.get_many(list("abc"))
                 assert [(n.id, n.stars) for n in found.values()] == [("b", 1), ("c", 0)]
                 version = (await notes.get_versioned("b")).version
                 await notes.patch("b", stars=2, expect=version)

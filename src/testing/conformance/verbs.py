@@ -153,6 +153,15 @@ class TestVerbs(Suite):
             assert await notes.get_many([]) == {}
             assert await notes.get_many(iter(["b"])) == {"b": Note(id="b")}
 
+    async def test_one_text_is_no_list_of_keys(self, place: Place) -> None:
+        async with place.store(Note) as store:
+            notes = store.repository(Note)
+            await notes.add_many([Note(id=key) for key in "abc"])
+            for verb in (notes.get_many, notes.delete_many):
+                with pytest.raises(InvalidRecord, match="list of keys"):
+                    await verb("abc")
+            assert await notes.count() == 3
+
     async def test_thousands_of_keys_at_once(self, place: Place) -> None:
         async with place.store(Note) as store:
             notes = store.repository(Note)
