@@ -103,7 +103,6 @@ class Condition(ABC):
     def leaves(self) -> Iterator[Compare]:
         """The comparisons, in the order in which `shape` names them."""
 
-    @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
         """How many comparisons and values it has, which are bounded: no filter may outgrow what stores can take."""
@@ -162,7 +161,6 @@ class Compare(Condition):
     def leaves(self) -> Iterator[Compare]:
         yield self
 
-    @property
     def size(self) -> tuple[int, int]:
         return 1, len(self.value) if self.op in ("in", "not in") else 1
 
@@ -172,7 +170,7 @@ class AllOf(Condition):
     """True where all of them are; true everywhere when there are none."""
 
     items: tuple[Condition, ...] = ()
-    size: tuple[int, int] = (0, 0)
+    counted: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
@@ -190,6 +188,9 @@ class AllOf(Condition):
     def shape(self) -> tuple[Any, ...]:
         return ("all", *(item.shape() for item in self.items))
 
+    def size(self) -> tuple[int, int]:
+        return self.counted
+
     def leaves(self) -> Iterator[Compare]:
         for item in self.items:
             yield from item.leaves()
@@ -200,7 +201,7 @@ class AnyOf(Condition):
     """True where one of them is; false everywhere when there are none."""
 
     items: tuple[Condition, ...] = ()
-    size: tuple[int, int] = (0, 0)
+    counted: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
@@ -218,6 +219,9 @@ class AnyOf(Condition):
     def shape(self) -> tuple[Any, ...]:
         return ("any", *(item.shape() for item in self.items))
 
+    def size(self) -> tuple[int, int]:
+        return self.counted
+
     def leaves(self) -> Iterator[Compare]:
         for item in self.items:
             yield from item.leaves()
@@ -225,7 +229,7 @@ class AnyOf(Condition):
 
 def _bounded(items: Sequence[Condition]) -> tuple[int, int]:
     comparisons, values = (
-        (sum(counts) for counts in zip(*(item.size for item in items), strict=True)) if items else (0, 0)
+        (sum(counts) for counts in zip(*(item.size() for item in items), strict=True)) if items else (0, 0)
     )
     if comparisons > MAX_COMPARISONS:
         raise InvalidQuery(f"a filter has at most {MAX_COMPARISONS} comparisons; ask for many values with in_()")

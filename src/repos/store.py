@@ -73,7 +73,7 @@ class Store:
 
     def repository_class(self, cls: Any) -> tuple[type[Repository[Any]], Entity]:
         """The repository class to make and its entity, for an entity class or a repository class."""
-        if inspect.isclass(cls) and issubclass(cls, Repository):
+        if _is_repository(cls):
             entity: Entity | None = getattr(cls, "entity", None)
             if entity is None:
                 raise DeclarationError(f"{cls.__name__} does not say of what; write Repository[YourEntity]")
@@ -144,6 +144,10 @@ def pause_after(attempt: int) -> float:
     return random.uniform(0, min(0.1, 0.001 * 2**attempt))
 
 
+def _is_repository(cls: Any) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, Repository)
+
+
 def check_entities(classes: Iterable[Any]) -> list[Entity]:
     """The entities of these classes (entity or repository classes), judged together.
 
@@ -152,8 +156,7 @@ def check_entities(classes: Iterable[Any]) -> list[Entity]:
     """
     found: dict[str, Entity] = {}
     for cls in classes:
-        is_repository = inspect.isclass(cls) and issubclass(cls, Repository)
-        entity = entity_of(cls.entity if is_repository else cls)
+        entity = entity_of(getattr(cls, "entity", cls) if _is_repository(cls) else cls)
         if found.setdefault(entity.name, entity) is not entity:
             other = found[entity.name].cls
             raise DeclarationError(f"{entity.cls.__name__} and {other.__name__} are both named {entity.name!r}")

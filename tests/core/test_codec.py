@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pickle
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -176,14 +177,15 @@ def test_a_secret_shows_nowhere() -> None:
 async def test_a_secret_cannot_be_asked_about() -> None:
     """Filters, orders and aggregates over a secret are refused when they are built."""
     t: Any = crossfade.fields(Token)
-    for build in (
+    builds: list[Callable[[], Any]] = [
         lambda: t.value == crossfade.Secret("x"),
         lambda: t.value == "x",
         lambda: t.value.in_(["x"]),
         lambda: t.value.asc(),
         lambda: t.value.max(),
         lambda: t.value.contains("x"),
-    ):
+    ]
+    for build in builds:
         with pytest.raises(crossfade.InvalidQuery, match="a secret cannot be filtered, ordered or aggregated"):
             build()
     assert t.spare.is_null() is not None

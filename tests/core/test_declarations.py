@@ -42,6 +42,8 @@ def declare(cls: type[Any] = Plain, **options: Any) -> type[Any]:
     return crossfade.entity("things", **{"key": "id", **options})(dataclasses.make_dataclass("Copy", (), bases=(cls,)))
 
 
+NO_FILTER: Any = lambda t: True  # noqa: E731
+
 MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown key", {"key": "idd"}, "key names the field 'idd', which does not exist; did you mean 'id'"),
     ("no key", {"key": ()}, "key names no field"),
@@ -53,7 +55,7 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("a unique list", {"unique": ["tags"]}, "a list field cannot be indexed"),
     ("an unknown index field", {"indexes": ["nam"]}, "an index names the field 'nam'"),
     ("an index's bad filter", {"indexes": [Index("name", where=lambda t: t.nam == "x")]}, "where: things has no field"),
-    ("an index's non-filter", {"indexes": [Index("name", where=lambda t: True)]}, "must return a filter"),
+    ("an index's non-filter", {"indexes": [Index("name", where=NO_FILTER)]}, "must return a filter"),
     ("a search in numbers", {"search": ("size",)}, "'size', which is not a text field"),
     ("a time that is none", {"time": "name"}, "'name', which is not a datetime field"),
     ("an edge of no references", {"edge": Edge("id", "name", "x")}, "the edge's end 'id' must be a reference"),
@@ -186,7 +188,9 @@ def test_one_name_may_mean_another_entity_in_another_store() -> None:
 )
 def test_references_are_judged_with_the_other_entity(reference: Ref, message: str) -> None:
     """What only the set of entities can tell is told when a store is opened with it."""
-    target = crossfade.entity("targets", key="id")(dataclasses.make_dataclass("Target", [("id", int), ("name", str)]))
+    target: type[Any] = crossfade.entity("targets", key="id")(
+        dataclasses.make_dataclass("Target", [("id", int), ("name", str)])
+    )
     source = crossfade.entity("sources", key="id")(cls_with(Annotated[str, reference]))
     with pytest.raises(DeclarationError, match=message):
         crossfade.open_sync("memory:", entities=[source, target])

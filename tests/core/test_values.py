@@ -151,16 +151,14 @@ def test_what_is_no_json_is_refused(text: str) -> None:
         load_json(text)
 
 
+CHARACTERS = st.characters(exclude_categories=["Cs"])
 json_values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**70), 2**70)
     | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=("Cs",))),
-    lambda inner: (
-        st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), inner, max_size=4)
-    ),
+    | st.text(CHARACTERS),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(CHARACTERS), inner, max_size=4),
     max_leaves=12,
 )
 
@@ -174,7 +172,7 @@ def test_any_json_comes_back_equal(value: Any) -> None:
 
 
 STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
-    "text": st.text(st.characters(exclude_categories=("Cs",))),
+    "text": st.text(CHARACTERS),
     "integer": st.integers(-(2**63), 2**63 - 1),
     "float_": st.floats(allow_nan=False, allow_infinity=False),
     "decimal": st.decimals(allow_nan=False, allow_infinity=False, places=12, min_value=-(10**20), max_value=10**20),

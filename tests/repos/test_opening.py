@@ -16,8 +16,8 @@ import pytest
 
 import crossfade
 from crossfade.backends.memory import MemoryBackend
+from crossfade.backends.registry import known_schemes
 from crossfade.events import StoreOpened
-from crossfade.repos import opening
 
 
 @crossfade.entity("polls", key="id", group="votes")
@@ -301,15 +301,19 @@ async def test_a_third_party_brings_a_backend_by_its_scheme(monkeypatch: pytest.
     """An entry point is all it takes: its scheme opens, and its URL is handed over as it was given."""
     seen: list[str] = []
 
+    def factory(url: crossfade.StoreUrl, runtime: crossfade.Runtime) -> MemoryBackend:
+        seen.append(str(url))
+        return MemoryBackend()
+
     class Point:
         def load(self) -> Any:
-            return lambda url, runtime: seen.append(str(url)) or MemoryBackend()
+            return factory
 
     monkeypatch.setattr("crossfade.backends.registry._third_parties", lambda: {"acme": Point()})
     async with crossfade.open("acme://host/place", entities=[Poll], environ={}) as store:
         await store.repository(Poll).add(Poll("p"))
     assert seen == ["acme://host/place"]
-    assert opening.known_schemes() == ("acme",)
+    assert known_schemes() == ("acme",)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +337,7 @@ async def test_an_applications_own_two_state_flag_decides(tmp_path: Path, value:
 async def test_first_mistakes_get_a_sentence(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What everybody types wrong once says what to type."""
     with pytest.raises(crossfade.DeclarationError, match=r"entities=\[Poll\]"):
-        crossfade.open("memory:", entities=Poll)  # type: ignore[arg-type]
+        await crossfade.open("memory:", entities=Poll)  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match=r"store = await crossfade\.open"):
         _ = crossfade.open("memory:", entities=[Poll]).repository
     with pytest.raises(TypeError, match="open_sync"), crossfade.open("memory:", entities=[Poll]):

@@ -13,6 +13,7 @@ import sys
 import textwrap
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ import pytest
 
 import crossfade
 from crossfade.backends.sqlite import inline
+from crossfade.backends.sqlite.connection import rows
 from crossfade.events import BatchRetried
 
 from .library import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
@@ -301,13 +303,12 @@ async def test_a_point_read_by_any_kind_of_key_uses_the_index(tmp_path: Path) ->
         "raw": bytes,
         "uid": UUID,
     }
-    classes = [
+    classes: list[type[Any]] = [
         crossfade.entity(f"by_{name}", key="id")(dataclasses.make_dataclass(name, [("id", kind), ("x", int, 0)]))
         for name, kind in kinds.items()
     ]
     async with crossfade.open(url(tmp_path / "app.db"), entities=classes) as store:
         for table in backend(store)._tables.values():
-            plan = await in_writer(
-                store, lambda c, text=table.by_key: c.execute(f"EXPLAIN QUERY PLAN {text}", (None,)).fetchall()
-            )
+            text = f"EXPLAIN QUERY PLAN {table.by_key}"
+            plan = await in_writer(store, partial(rows, text=text, values=(None,)))
             assert [row[3].split()[0] for row in plan] == ["SEARCH"], table.entity.name

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite as dialect
 
 from ...codec import RowView
 from ...entity import Entity
@@ -41,7 +41,7 @@ class SearchIndex:
     """The index of one entity. Kept in the transaction of each write."""
 
     def __init__(self, entity: Entity) -> None:
-        quote = sa.dialects.sqlite.dialect().identifier_preparer.quote_identifier
+        quote = dialect.dialect().identifier_preparer.quote_identifier
         name = quote(index_name(entity))
         # The tokenizer "ascii" takes every character beyond ASCII as part of a word: our words stay whole.
         self.create = f"CREATE VIRTUAL TABLE {name} USING fts5(key, words, tokenize='ascii', detail='column')"
