@@ -191,7 +191,7 @@ class Repository(Generic[E]):
         `where` is a filter made with `fields(...)`; keywords are fields and the values they must equal;
         both together must pass. Ties are broken by the key, ascending; without `order` the key alone
         decides. Following the cursors visits every record that is there the whole time exactly once,
-        whatever is written meanwhile. A cursor belongs to its filter and order: with others, or when it
+        whatever is written meanwhile, as long as its own ordered fields do not change. A cursor belongs to its filter and order: with others, or when it
         was made up, BadCursor is raised. A page whose records cannot be read raises CorruptRecord.
         """
         if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_PAGE:
