@@ -312,3 +312,15 @@ async def test_a_point_read_by_any_kind_of_key_uses_the_index(tmp_path: Path) ->
             text = f"EXPLAIN QUERY PLAN {table.by_key}"
             plan = await in_writer(store, partial(rows, text=text, values=(None,)))
             assert [row[3].split()[0] for row in plan] == ["SEARCH"], table.entity.name
+
+
+@pytest.mark.parametrize(
+    ("query", "synchronous"), [("", 2), ("?synchronous=full", 2), ("?synchronous=normal", 1), ("?synchronous=extra", 3)]
+)
+async def test_the_writing_connection_keeps_its_promises(tmp_path: Path, query: str, synchronous: int) -> None:
+    """Power loss, dangling references and torn reads are kept out by pragmas: each is as it was promised."""
+    async with crossfade.open(url(tmp_path / "app.db", query), entities=ENTITIES) as store:
+        for pragma, expected in (("synchronous", synchronous), ("foreign_keys", 1), ("journal_mode", "wal")):
+            ((found,),) = await in_writer(store, partial(rows, text=f"PRAGMA {pragma}"))
+            assert found == expected, pragma
+        assert store.capabilities().durable is (synchronous > 1)
