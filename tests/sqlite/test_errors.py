@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -168,6 +172,42 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     for work in (authors.get("1"), authors.add(Author(id="1", name="a")), authors.page()):
         with pytest.raises(crossfade.Unavailable, match="closed"):
             await work
+
+
+READ_ONLY_FOLDER = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+import crossfade
+from tests.sqlite.library import Author
+
+folder = sys.argv[1]
+path = folder + "/app.db"
+with crossfade.open_sync(f"sqlite:///{path}", entities=[Author]) as store:
+    store.repository(Author).add(Author(id="1", name="a"))
+os.chmod(path, 0o644)
+os.chmod(folder, 0o555)
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)  # root may write everywhere: only somebody else meets the obstacle
+for address in (path, path + "?mode=ro", folder + "/new.db"):
+    try:
+        crossfade.open_sync(f"sqlite:///{address}", entities=[Author])
+    except crossfade.ReadOnly as error:
+        print("ReadOnly", error)
+"""
+
+
+def test_a_folder_that_cannot_be_written_is_read_only() -> None:
+    """Three ways into a folder that one may only read: each says what to give permission on."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        command = [sys.executable, "-c", READ_ONLY_FOLDER, folder, str(Path(__file__).parents[2])]
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        os.chmod(folder, 0o755)
+    assert [line.split()[0] for line in told] == ["ReadOnly"] * 3
+    assert "give this user write permission" in told[0]
+    assert "read a copy elsewhere" in told[1]
+    assert f"give this user write permission on {folder}" in told[2]
 
 
 MOUNTS = """\

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from ...errors import Unsupported
+from ...errors import ReadOnly, Unsupported
 from .errors import is_undecodable, translated
 from .wires import install_functions
 
@@ -66,8 +66,10 @@ def connect(options: Options, *, writes: bool, waits: bool = True) -> sqlite3.Co
         )
         try:
             _prepare(connection, options, writes=writes)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if options.read_only and isinstance(error, sqlite3.Error):
+                raise _read_only_obstacle(error, options) from error
             raise
     return connection
 
@@ -86,6 +88,18 @@ def _prepare(connection: sqlite3.Connection, options: Options, *, writes: bool) 
     connection.execute(f"PRAGMA cache_size={-1024 * options.cache_mb}")
     if not writes:
         connection.execute("PRAGMA query_only=ON")
+    if options.read_only:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+def _read_only_obstacle(error: sqlite3.Error, options: Options) -> Exception:
+    """The one obstacle that is peculiar to reading only, in its own words."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+        return error
+    return ReadOnly(
+        f"{options.where}: a database with a write-ahead log is read through files beside it, which are not there and "
+        f"which this user may not make in {options.path.parent}; give it write permission there, or read a copy elsewhere"
+    )
 
 
 def rows(connection: sqlite3.Connection, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

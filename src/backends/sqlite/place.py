@@ -80,7 +80,7 @@ def prepare(path: Path, where: str, *, create: bool) -> None:
         )
     if create and not os.access(folder, os.W_OK):
         raise ReadOnly(
-            f"{where}: the folder cannot be written, and SQLite keeps its log there; add ?mode=ro to only read"
+            f"{where}: the folder cannot be written, and SQLite keeps its log there; give this user write permission on it"
         )
 
 
