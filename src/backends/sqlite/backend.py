@@ -83,7 +83,9 @@ class SqliteBackend(Backend):
             columns = {item.name: _comparing(item, bare[item.name], known.ours) for item in codec.entity.fields}
             exact = bare if known.ours else columns
             search = SearchIndex(codec.entity) if known.indexed else None
-            self._tables[name] = SqliteTable(codec, tables[name], columns, exact, search, versions, self._tables)
+            self._tables[name] = SqliteTable(
+                codec, tables[name], columns, exact, search, versions, self._tables, ours=known.ours
+            )
             self._sequences[name] = known.sequence
             for difference in known.differences:
                 self._tell(name, difference)
@@ -120,10 +122,10 @@ class SqliteBackend(Backend):
         result: T = await self._readers.submit(_snapshot(work) if at_one_moment else work)
         return result
 
-    async def _writing(self, work: Callable[[sqlite3.Connection], T], size: int) -> T:
+    async def _writing(self, work: Callable[[sqlite3.Connection], T], size: int, *, lone: bool = False) -> T:
         if self._writer is None:
             raise Unavailable(f"{self._options.where}: the store is not open")
-        result: T = await self._writer.submit(work, size)
+        result: T = await self._writer.submit(work, size, lone=lone)
         return result
 
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:
@@ -146,7 +148,8 @@ class SqliteBackend(Backend):
         def work(connection: sqlite3.Connection) -> list[Any]:
             return [table.change(connection, change) for table, change in plan]
 
-        return await self._writing(work, len(plan))
+        lone = len(plan) == 1 and plan[0][0].by_one_statement(plan[0][1])
+        return await self._writing(work, len(plan), lone=lone)
 
     async def select(self, query: Query) -> list[Found]:
         table = self._table(query.entity)

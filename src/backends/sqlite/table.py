@@ -44,12 +44,15 @@ class SqliteTable:
         search: SearchIndex | None,
         versions: Versions,
         tables: Mapping[str, SqliteTable],
+        *,
+        ours: bool,
     ) -> None:
         entity = codec.entity
         self.entity: Entity = entity
         self.codec = codec
         self._search = search
         self._versions = versions
+        self._ours = ours
         self._tables = tables
         self._statements = Statements(codec, table, columns, exact, _DIALECT, _figure)
         self.by_key = _straight(self._statements.by_key())
@@ -126,6 +129,16 @@ class SqliteTable:
         return State(self._versions.of(connection, self.entity, key, found is not None), found)
 
     # Writing ------------------------------------------------------------------------------------
+
+    def by_one_statement(self, change: Change) -> bool:
+        """Whether a change is one statement's doing, however many are run to decide on it.
+
+        Only in tables that we made: an adopted one may have triggers or conflict clauses by which a
+        statement that fails leaves something behind.
+        """
+        if not self._ours or self._search is not None or isinstance(change, Apply):
+            return False
+        return not isinstance(change, Delete) or not self.indexed_below(set())
 
     def change(self, connection: sqlite3.Connection, change: Change) -> Any:
         """Apply one change; raises our errors, and leaves it to the caller to take the batch back."""

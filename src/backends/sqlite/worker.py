@@ -1,7 +1,7 @@
 """Threads that own connections: one that writes, a few that read. One hop each way per operation.
 
 Writers that wait together go into one transaction together (a group commit), each behind a savepoint
-of its own: what fails is taken back alone, and when the transaction itself is lost, each is run alone.
+of its own where it needs one: what fails is taken back alone, and when the transaction itself is lost, each is run alone.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, BaseException | None]
 class _Job:
     work: Work
     size: int
+    lone: bool
     future: asyncio.Future[Any] = field(repr=False)
 
 
@@ -51,12 +52,16 @@ class _Thread:
         thread.start()
         return thread
 
-    def submit(self, work: Work, size: int = 1) -> asyncio.Future[Any]:
-        """Queue work; the future brings what it returns or raises."""
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
+        """Queue work; the future brings what it returns or raises.
+
+        `lone` work changes the database by one statement at most: SQLite itself takes that back when it
+        fails, and no savepoint is needed for it.
+        """
         if self._closed:
             raise Unavailable(f"{self._where}: the store is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Job(work, size, future))
+        self._queue.put(_Job(work, size, lone, future))
         return future
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
@@ -149,17 +154,20 @@ class Writer(_Thread):
 
     def _behind_savepoint(self, job: _Job) -> Outcome:
         execute = self._connection.execute
-        execute("SAVEPOINT one")
+        if not job.lone:
+            execute("SAVEPOINT one")
         try:
             result = job.work(self._connection)
         except BaseException as error:
             if not self._connection.in_transaction:
                 # SQLite takes the whole transaction back for some errors (a full disk is one).
                 raise _TransactionLost(error) from error
-            execute("ROLLBACK TO one")
-            execute("RELEASE one")
+            if not job.lone:
+                execute("ROLLBACK TO one")
+                execute("RELEASE one")
             return job.future, None, self._ours(error)
-        execute("RELEASE one")
+        if not job.lone:
+            execute("RELEASE one")
         return job.future, result, None
 
     def _alone(self, job: _Job) -> Outcome:
@@ -213,8 +221,8 @@ class Readers(_Thread):
         self._idle = 0
         self._lock = threading.Lock()
 
-    def submit(self, work: Work, size: int = 1) -> asyncio.Future[Any]:
-        future = super().submit(work, size)
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
+        future = super().submit(work, size, lone=lone)
         with self._lock:
             if self._queue.qsize() > self._idle and len(self._threads) < self._most:
                 self._threads.append(self._start(self._run))
