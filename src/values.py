@@ -48,6 +48,7 @@ __all__ = [
     "UuidKind",
     "dump_json",
     "load_json",
+    "utc_text",
     "wrong",
 ]
 
@@ -83,6 +84,12 @@ def load_json(text: str | bytes) -> Any:
         return _decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         raise Refused("is not valid JSON") from None
+
+
+def utc_text(moment: datetime) -> str:
+    """A time in UTC as text of fixed width, so that text order is time order. msgspec writes it faster than isoformat."""
+    text = _encoder.encode(moment).decode()
+    return text[1:-1] if moment.microsecond else f"{text[1:-2]}.000000Z"
 
 
 def wrong(expected: str, value: object) -> Refused:
@@ -233,8 +240,7 @@ class DatetimeKind(Kind):
             raise Refused("is outside the years 1 to 9999 in UTC") from None
 
     def to_plain(self, value: Any) -> str:
-        # Fixed width, so that text order is time order; year padded because isoformat does so too.
-        return self.canonical(value).isoformat(timespec="microseconds")[:26] + "Z"
+        return utc_text(self.canonical(value))
 
     def from_plain(self, plain: Any) -> datetime:
         """Reads our own form and the usual relatives (`YYYY-MM-DD HH:MM:SS`, offsets); without an offset it is UTC."""

@@ -73,7 +73,7 @@ Found: TypeAlias = Any
 """A record, or the CorruptRecord that stands in its place."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Put:
     """Store a whole record. Result: the record as stored.
 
@@ -87,7 +87,7 @@ class Put:
     expect: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Patch:
     """Store only the named fields. Result: the whole record as stored. Raises Missing, Conflict."""
 
@@ -97,7 +97,7 @@ class Patch:
     expect: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Mutate:
     """Store what `fn` makes of the record. Result: the record as stored. Raises Missing and what `fn` raises."""
 
@@ -106,7 +106,7 @@ class Mutate:
     fn: Callable[[Any], Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Delete:
     """Remove a record. Result: whether there was one. With `expect`, Missing and Conflict as in an update."""
 
@@ -115,7 +115,7 @@ class Delete:
     expect: str | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Guard:
     """Change nothing, and raise Conflict unless the record still has `token` (ABSENT: is still not there)."""
 
@@ -124,7 +124,7 @@ class Guard:
     token: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Apply:
     """Bring a key to a state of another store. Result: whether it was applied.
 
@@ -142,7 +142,7 @@ class Apply:
 Change: TypeAlias = Put | Patch | Mutate | Delete | Guard | Apply
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class State:
     """A key's version (see `Apply`) and what is stored under it, read at one moment."""
 
@@ -150,7 +150,7 @@ class State:
     found: Found | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Query:
     """Records that match `where` and come after `position`, in `order`, at most `limit` of them.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 import random
 import signal
 import sqlite3
@@ -21,6 +20,7 @@ from uuid import UUID
 import pytest
 
 import crossfade
+from crossfade.backends.sqlite import backend as backend_module
 from crossfade.backends.sqlite import inline
 from crossfade.backends.sqlite.connection import rows
 from crossfade.events import BatchRetried
@@ -227,11 +227,10 @@ def test_processes_that_open_a_new_file_together_agree(tmp_path: Path) -> None:
     assert raw(path, "SELECT count(*) FROM notes") == [(8,)]
 
 
-async def test_a_forked_child_is_told_to_open_its_own(tmp_path: Path) -> None:
+async def test_a_forked_child_is_told_to_open_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection inherited over fork can damage the file, so that it is refused."""
     async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
-        inner = backend(store)
-        inner._pid = os.getpid() + 1
+        monkeypatch.setattr(backend_module, "_forks", 1)
         with pytest.raises(crossfade.Unavailable, match="forked"):
             await store.repository(Note).find(1)
 

@@ -17,7 +17,7 @@ from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ...values import DatetimeKind, DecimalKind, EnumKind, TextKind
-from ..base import Backend, Capabilities, Change, Found, Query, State
+from ..base import Backend, Capabilities, Change, Found, Put, Query, State
 from ..sql.schema import Tables, build_tables
 from .adoption import Adopted, make_and_adopt
 from .connection import Options, connect, translating
@@ -47,7 +47,7 @@ class SqliteBackend(Backend):
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._inline: InlineReader | None = None
-        self._pid = os.getpid()
+        self._forks = _forks
         self.capabilities = _capabilities(indexed=False, durable=options.synchronous != "normal")
 
     async def open(self, entities: Sequence[Entity]) -> None:
@@ -110,7 +110,7 @@ class SqliteBackend(Backend):
                 await thread.close()
 
     def _table(self, entity: Entity) -> SqliteTable:
-        if os.getpid() != self._pid:
+        if self._forks != _forks:
             raise Unavailable(
                 f"{self._options.where}: the store was opened before the process forked; open it in the child itself"
             )
@@ -122,10 +122,12 @@ class SqliteBackend(Backend):
         result: T = await self._readers.submit(_snapshot(work) if at_one_moment else work)
         return result
 
-    async def _writing(self, work: Callable[[sqlite3.Connection], T], size: int, *, lone: bool = False) -> T:
+    async def _writing(
+        self, work: Callable[[sqlite3.Connection], T], size: int, *, lone: bool = False, single: bool = False
+    ) -> T:
         if self._writer is None:
             raise Unavailable(f"{self._options.where}: the store is not open")
-        result: T = await self._writer.submit(work, size, lone=lone)
+        result: T = await self._writer.submit(work, size, lone=lone, single=single)
         return result
 
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:
@@ -149,7 +151,7 @@ class SqliteBackend(Backend):
             return [table.change(connection, change) for table, change in plan]
 
         lone = len(plan) == 1 and plan[0][0].by_one_statement(plan[0][1])
-        return await self._writing(work, len(plan), lone=lone)
+        return await self._writing(work, len(plan), lone=lone, single=lone and _is_bare(plan[0][1]))
 
     async def select(self, query: Query) -> list[Found]:
         table = self._table(query.entity)
@@ -179,6 +181,22 @@ class SqliteBackend(Backend):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         table = self._table(entity)
         return await self._reading(lambda connection: table.state(connection, key), at_one_moment=True)
+
+
+_forks = 0
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+def _is_bare(change: Change) -> bool:
+    """Whether a change is decided by the statement that makes it, with nothing read before."""
+    return isinstance(change, Put) and change.mode != "upsert" and change.expect is None
 
 
 def _snapshot(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:

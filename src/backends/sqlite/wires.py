@@ -25,6 +25,7 @@ from ...values import (
     IntegerKind,
     Kind,
     Refused,
+    utc_text,
 )
 
 __all__ = ["DECIMAL", "TIME", "column_type", "install_functions", "wire"]
@@ -54,8 +55,8 @@ _WIRES: Mapping[str, tuple[Shortcut | None, Shortcut | None]] = {
     "datetime": (
         Shortcut(
             "type({v}) is datetime and {v}.tzinfo is UTC",
-            "{v}.isoformat(timespec='microseconds')[:26] + 'Z'",
-            {"datetime": datetime, "UTC": UTC},
+            "utc_text({v})",
+            {"datetime": datetime, "UTC": UTC, "utc_text": utc_text},
         ),
         Shortcut(
             "type({v}) is str and len({v}) == 27 and {v}[26] == 'Z'",

@@ -34,6 +34,7 @@ class _Job:
     work: Work
     size: int
     lone: bool
+    single: bool
     future: asyncio.Future[Any] = field(repr=False)
 
 
@@ -52,16 +53,17 @@ class _Thread:
         thread.start()
         return thread
 
-    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False, single: bool = False) -> asyncio.Future[Any]:
         """Queue work; the future brings what it returns or raises.
 
         `lone` work changes the database by one statement at most: SQLite itself takes that back when it
-        fails, and no savepoint is needed for it.
+        fails, and no savepoint is needed for it. `single` work is nothing but that statement: by itself
+        it needs no transaction around it either.
         """
         if self._closed:
             raise Unavailable(f"{self._where}: the store is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Job(work, size, lone, future))
+        self._queue.put(_Job(work, size, lone, single, future))
         return future
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
@@ -172,9 +174,11 @@ class Writer(_Thread):
 
     def _alone(self, job: _Job) -> Outcome:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            if not job.single:
+                self._connection.execute("BEGIN IMMEDIATE")
             result = job.work(self._connection)
-            self._connection.execute("COMMIT")
+            if not job.single:
+                self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
             return job.future, None, self._ours(error)
@@ -221,8 +225,8 @@ class Readers(_Thread):
         self._idle = 0
         self._lock = threading.Lock()
 
-    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
-        future = super().submit(work, size, lone=lone)
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False, single: bool = False) -> asyncio.Future[Any]:
+        future = super().submit(work, size, lone=lone, single=single)
         with self._lock:
             if self._queue.qsize() > self._idle and len(self._threads) < self._most:
                 self._threads.append(self._start(self._run))
@@ -239,9 +243,9 @@ class Readers(_Thread):
 
     def _run(self) -> None:
         connection: sqlite3.Connection | None = None
+        with self._lock:
+            self._idle += 1
         while True:
-            with self._lock:
-                self._idle += 1
             job = self._queue.get()
             with self._lock:
                 self._idle -= 1
@@ -253,6 +257,8 @@ class Readers(_Thread):
                 outcome: Outcome = (job.future, job.work(connection), None)
             except BaseException as error:
                 outcome = (job.future, None, _ours(error, self._where))
+            with self._lock:
+                self._idle += 1  # Before its caller hears of it, whose next work would else start another thread.
             self._deliver([outcome])
         if connection is not None:
             connection.close()
