@@ -323,3 +323,38 @@ async def test_the_writing_connection_keeps_its_promises(tmp_path: Path, query: 
             ((found,),) = await in_writer(store, partial(rows, text=f"PRAGMA {pragma}"))
             assert found == expected, pragma
         assert store.capabilities().durable is (synchronous > 1)
+
+
+async def test_writers_that_wait_for_a_lock_together_give_up_together(tmp_path: Path) -> None:
+    """A locked file costs its timeout once, not once for every writer that waits."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path, "?busy_timeout=300ms"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        await notes.add(Note(text="x"))
+        seen = await commits(store)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = await asyncio.gather(*(notes.add(Note(text="y")) for _ in range(50)), return_exceptions=True)
+        other.execute("ROLLBACK")
+        other.close()
+        assert {type(outcome) for outcome in outcomes} == {crossfade.Locked}
+        assert len({id(outcome) for outcome in outcomes}) == 50, "each caller has an error of its own"
+        assert len([statement for statement in seen if statement.startswith("BEGIN")]) <= 3
+        await notes.add(Note(text="z"))
+
+
+async def test_a_table_that_rolls_back_by_itself_fails_one_writer_only(tmp_path: Path) -> None:
+    """An adopted table may take the whole transaction back on a conflict; the other writers' work is done again."""
+    path = tmp_path / "app.db"
+    raw(path, "CREATE TABLE authors (id TEXT PRIMARY KEY ON CONFLICT ROLLBACK, name TEXT NOT NULL UNIQUE)")
+    async with crossfade.open(url(path), entities=[Author]) as store:
+        authors = store.repository(Author)
+        await authors.add(Author(id="taken", name="taken"))
+        outcomes = await asyncio.gather(
+            *(authors.add(Author(id=f"a{n}", name=f"a{n}")) for n in range(5)),
+            authors.add(Author(id="taken", name="again")),
+            *(authors.add(Author(id=f"b{n}", name=f"b{n}")) for n in range(5)),
+            return_exceptions=True,
+        )
+        assert [type(outcome).__name__ for outcome in outcomes].count("Duplicate") == 1
+        assert await authors.count() == 11

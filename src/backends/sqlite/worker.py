@@ -131,28 +131,37 @@ class Writer(_Thread):
         return False
 
     def _batch(self, jobs: list[_Job]) -> list[_Job]:
-        """Run jobs in one transaction; returns those that are left for the next one."""
-        if len(jobs) == 1:
-            self._deliver([self._alone(jobs[0])])
-            return []
-        outcomes: list[Outcome] = []
-        began = time.perf_counter()
-        done = 0
+        """Run jobs and tell their callers; returns those that are left for the next time."""
+        try:
+            outcomes = [self._alone(jobs[0])] if len(jobs) == 1 else self._together(jobs)
+        except BaseException as error:
+            # Whatever went wrong, nobody waits for ever: this thread is the only one that writes.
+            self._roll_back()
+            outcomes = [(job.future, None, self._ours(error)) for job in jobs]
+        self._deliver(outcomes)
+        return jobs[len(outcomes) :]
+
+    def _together(self, jobs: Sequence[_Job]) -> list[Outcome]:
+        """Run jobs in one transaction until its time is over; returns the outcomes of those that were run."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            # All of them have waited for the lock together: waiting again one by one would take ages.
+            return [(job.future, None, self._ours(error)) for job in jobs]
+        outcomes: list[Outcome] = []
+        began = time.perf_counter()
+        try:
             for job in jobs:
                 outcomes.append(self._behind_savepoint(job))
-                done += 1
                 if time.perf_counter() - began > MAX_BATCH_SECONDS:
                     break
             self._connection.execute("COMMIT")
         except (sqlite3.Error, _TransactionLost) as error:
             self._roll_back()
             cause = error.args[0] if isinstance(error, _TransactionLost) else error
-            self._retried(len(jobs), type(translated(cause, self._where)).__name__)
-            outcomes, done = [self._alone(job) for job in jobs], len(jobs)
-        self._deliver(outcomes)
-        return jobs[done:]
+            self._retried(len(jobs), type(self._ours(cause)).__name__)
+            return [self._alone(job) for job in jobs]
+        return outcomes
 
     def _behind_savepoint(self, job: _Job) -> Outcome:
         execute = self._connection.execute
