@@ -166,18 +166,35 @@ class Compare(Condition):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AllOf(Condition):
-    """True where all of them are; true everywhere when there are none."""
+class Joined(Condition):
+    """Several conditions that are judged together."""
 
     items: tuple[Condition, ...] = ()
     counted: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
+        """The items joined, those inside joined items among them; a single one stays itself."""
         flat: list[Condition] = []
         for item in items:
-            flat.extend(item.items if isinstance(item, AllOf) else [item])
+            flat.extend(item.items if isinstance(item, cls) else [item])
         return flat[0] if len(flat) == 1 else cls(tuple(flat), _bounded(flat))
+
+    def shape(self) -> tuple[Any, ...]:
+        return (type(self).__name__, *(item.shape() for item in self.items))
+
+    def leaves(self) -> Iterator[Compare]:
+        for item in self.items:
+            yield from item.leaves()
+
+    def size(self) -> tuple[int, int]:
+        return self.counted
+
+
+class AllOf(Joined):
+    """True where all of them are; true everywhere when there are none."""
+
+    __slots__ = ()
 
     def matches(self, record: Any) -> bool:
         return all(item.matches(record) for item in self.items)
@@ -185,46 +202,17 @@ class AllOf(Condition):
     def negated(self) -> Condition:
         return AnyOf.of([item.negated() for item in self.items])
 
-    def shape(self) -> tuple[Any, ...]:
-        return ("all", *(item.shape() for item in self.items))
 
-    def size(self) -> tuple[int, int]:
-        return self.counted
-
-    def leaves(self) -> Iterator[Compare]:
-        for item in self.items:
-            yield from item.leaves()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnyOf(Condition):
+class AnyOf(Joined):
     """True where one of them is; false everywhere when there are none."""
 
-    items: tuple[Condition, ...] = ()
-    counted: tuple[int, int] = (0, 0)
-
-    @classmethod
-    def of(cls, items: Sequence[Condition]) -> Condition:
-        flat: list[Condition] = []
-        for item in items:
-            flat.extend(item.items if isinstance(item, AnyOf) else [item])
-        return flat[0] if len(flat) == 1 else cls(tuple(flat), _bounded(flat))
+    __slots__ = ()
 
     def matches(self, record: Any) -> bool:
         return any(item.matches(record) for item in self.items)
 
     def negated(self) -> Condition:
         return AllOf.of([item.negated() for item in self.items])
-
-    def shape(self) -> tuple[Any, ...]:
-        return ("any", *(item.shape() for item in self.items))
-
-    def size(self) -> tuple[int, int]:
-        return self.counted
-
-    def leaves(self) -> Iterator[Compare]:
-        for item in self.items:
-            yield from item.leaves()
 
 
 def _bounded(items: Sequence[Condition]) -> tuple[int, int]:
