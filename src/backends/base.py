@@ -8,11 +8,13 @@ says why it is none: whoever asked decides whether that stops the rest.
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from ..errors import CorruptRecord, Unsupported
 from ..query import EVERYTHING, Aggregate, Condition, Order
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ __all__ = [
     "Put",
     "Query",
     "State",
+    "key_order",
+    "refuse_other_loop",
 ]
 
 
@@ -170,6 +174,12 @@ def key_order(entity: Entity, order: Sequence[Order] = ()) -> tuple[Order, ...]:
     return (*order, *(Order(item) for item in entity.key_fields if item.name not in named))
 
 
+def refuse_other_loop(opened_in: asyncio.AbstractEventLoop | None) -> None:
+    """Raise Unsupported when the running event loop is another one than the store was opened in."""
+    if opened_in is not None and asyncio.get_running_loop() is not opened_in:
+        raise Unsupported("the store was opened in another event loop than this one; open it in the loop that uses it")
+
+
 class Backend(ABC):
     """One store. Opened with a set of entities, used from one event loop, closed by whoever opened it.
 
@@ -251,8 +261,6 @@ class Backend(ABC):
 
 
 def _key_of(entity: Entity, found: Found) -> Any:
-    from ..errors import CorruptRecord
-
     if not isinstance(found, CorruptRecord):
         return entity.key_of(found)
     if found.key is None:

@@ -105,8 +105,11 @@ class Store:
     async def unit(self) -> AsyncIterator[Unit]:
         """A unit of work (see Unit): leaving the block writes everything together, an exception nothing."""
         unit = Unit(self)
-        yield unit
-        await unit.commit()
+        try:
+            yield unit
+            await unit.commit()
+        finally:
+            unit.end()
 
     async def transact(self, work: Callable[[Unit], Awaitable[T]], *, attempts: int = 20) -> T:
         """Run `work` in a unit and return its result; run it again, from the start, when it meets a Conflict.

@@ -106,7 +106,6 @@ def open_sync(
     Takes and raises what `crossfade.open` does. The store is open when it returns; close it, or use it as
     a context manager. Inside a running event loop it raises Unsupported.
     """
-    portal = _Portal()
     opening = open_store(
         source, entities=entities, stage=stage, environ=environ, options=options, flags=flags, runtime=runtime
     )
@@ -134,6 +133,8 @@ class SyncRepository(Generic[E]):
         if name.startswith("_"):
             raise AttributeError(name)
         member = getattr(self._inner, name)
+        if inspect.isasyncgenfunction(member):
+            return functools.wraps(member)(lambda *args, **kwargs: self._each(member(*args, **kwargs)))
         if not inspect.iscoroutinefunction(member):
             return member
 
@@ -142,6 +143,11 @@ class SyncRepository(Generic[E]):
             return self._call(member(*args, **kwargs))
 
         return waiting
+
+    def _each(self, items: AsyncIterator[T]) -> Iterator[T]:
+        end = object()
+        while (item := self._call(_next(items, end))) is not end:
+            yield cast(T, item)
 
     @property
     def entity(self) -> Entity:
@@ -193,8 +199,7 @@ class SyncRepository(Generic[E]):
         **equal: Any,
     ) -> Iterator[E]:
         """See `Repository.scan`."""
-        chunks = self._inner._chunks(where, corrupt, equal)
-        while (chunk := self._call(_next(chunks))) is not None:
+        for chunk in self._each(self._inner._chunks(where, corrupt, equal)):
             yield from chunk
 
     def count(self, where: Condition | None = None, **equal: Any) -> int:
@@ -267,8 +272,8 @@ class SyncRepository(Generic[E]):
         return self._call(self._inner.delete_many(keys))
 
 
-async def _next(chunks: AsyncIterator[list[T]]) -> list[T] | None:
-    return await anext(chunks, None)
+async def _next(items: AsyncIterator[T], end: object) -> object:
+    return await anext(items, end)
 
 
 class _SyncScope:
@@ -319,6 +324,10 @@ class SyncUnit(_SyncScope):
         """Write everything together; called when the block ends."""
         self._portal.call(self._inner.commit())
 
+    def end(self) -> None:
+        """From now on its repositories refuse; called when the block is left."""
+        self._inner.end()
+
 
 class SyncStore(_SyncScope):
     """An open store whose repositories wait. See `Store`."""
@@ -346,8 +355,11 @@ class SyncStore(_SyncScope):
     def unit(self) -> Iterator[SyncUnit]:
         """See `Store.unit`."""
         unit = SyncUnit(Unit(self._inner), self._portal)
-        yield unit
-        unit.commit()
+        try:
+            yield unit
+            unit.commit()
+        finally:
+            unit.end()
 
     def transact(self, work: Callable[[SyncUnit], T], *, attempts: int = 20) -> T:
         """See `Store.transact`; `work` runs in the caller's thread."""

@@ -29,7 +29,7 @@ from ..backends.base import (
 from ..backends.changes import check_guard, check_record, expected, revised
 from ..backends.evaluate import aggregated, has_words, selected
 from ..entity import Entity
-from ..errors import Conflict, CorruptRecord, Duplicate, Missing, Unsupported
+from ..errors import Conflict, CorruptRecord, Duplicate, Missing, Unavailable, Unsupported
 from ..events import Runtime
 from ..query import Aggregate, Condition
 from ..shapes import Field
@@ -67,14 +67,17 @@ class Unit:
     Leaving the block writes everything together; leaving it by an exception writes nothing. Conflict is
     raised on leaving when a record that the unit read by key was changed meanwhile: run the work again,
     or let `store.transact` do so. Queries (`page`, `count`, ...) see the unit's own writes but are not
-    guarded, and a unit that writes nothing checks nothing. Effects of deletes on referring records show after the end. One store only: a repository
-    that lies in another one raises Unsupported.
+    guarded, and a unit that writes nothing checks nothing. Effects of deletes on referring records show
+    after the end. An operation that opens a unit inside this one joins it: what it wrote before it failed
+    is written with the rest, unless its error leaves this block too. After the end its repositories raise
+    Unavailable. One store only: a repository that lies in another one raises Unsupported.
     """
 
     def __init__(self, store: Home) -> None:
         self._store = store
         self._overlay: Overlay | None = None
         self._made: dict[Any, Repository[Any]] = {}
+        self._ended = False
 
     @property
     def runtime(self) -> Runtime:
@@ -95,6 +98,7 @@ class Unit:
             backend = self._store.backend_of(entity)
             if self._overlay is None:
                 self._overlay = Overlay(backend)
+                self._overlay.ended = self._ended
             elif self._overlay.base is not backend:
                 raise Unsupported(
                     f"a unit of work stays in one store, and {entity.name} lies in another one than what the unit began with"
@@ -116,6 +120,12 @@ class Unit:
         if self._overlay is not None:
             await self._overlay.commit()
 
+    def end(self) -> None:
+        """From now on its repositories refuse: what they were told would be lost. Called when the block is left."""
+        self._ended = True
+        if self._overlay is not None:
+            self._overlay.ended = True
+
 
 class Overlay(Backend):
     """The primitives of a store with a unit's own writes laid over them."""
@@ -123,6 +133,7 @@ class Overlay(Backend):
     def __init__(self, base: Backend) -> None:
         self.base = base
         self.capabilities = base.capabilities
+        self.ended = False
         self._guards: dict[Place, Guard] = {}
         self._log: list[Change] = []
         self._pending: dict[Place, tuple[Entity, Any | None]] = {}
@@ -137,10 +148,17 @@ class Overlay(Backend):
         if self._log:
             await self.base.write([*self._guards.values(), *self._log])
 
+    def _refuse_ended(self) -> None:
+        if self.ended:
+            raise Unavailable(
+                "this unit of work has ended, and what is done in it now would be lost; use store.repository(...) instead"
+            )
+
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:
         return (await self.read_many(entity, [key]))[0]
 
     async def read_many(self, entity: Entity, keys: Sequence[tuple[Any, ...]]) -> list[Found | None]:
+        self._refuse_ended()
         absent = [key for key in keys if (entity.name, key) not in self._pending]
         stored = dict(zip(absent, await self.base.read_many(entity, absent) if absent else [], strict=True))
         for key, found in stored.items():
@@ -160,6 +178,7 @@ class Overlay(Backend):
             raise Conflict(entity.name, entity.key_out(key))
 
     async def write(self, changes: Sequence[Change]) -> list[Any]:
+        self._refuse_ended()
         # A batch that fails half-way leaves the unit as it was, so that the caller may catch and go on.
         log, pending = list(self._log), dict(self._pending)
         try:
@@ -215,6 +234,7 @@ class Overlay(Backend):
         return {key: deepcopy(record) for (name, key), (_, record) in self._pending.items() if name == entity.name}
 
     async def select(self, query: Query) -> list[Found]:
+        self._refuse_ended()
         own = self._own(query.entity)
         if not own:
             return await self.base.select(query)
@@ -230,6 +250,7 @@ class Overlay(Backend):
     async def aggregate(
         self, entity: Entity, where: Condition, by: Sequence[Field], figures: Mapping[str, Aggregate]
     ) -> list[dict[str, Any]]:
+        self._refuse_ended()
         own = self._own(entity)
         if not own:
             return await self.base.aggregate(entity, where, by, figures)
@@ -243,6 +264,7 @@ class Overlay(Backend):
         return aggregated(where, by, figures, records)
 
     async def search(self, entity: Entity, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
+        self._refuse_ended()
         own = self._own(entity)
         mine = [r for r in own.values() if r is not None and where.matches(r) and has_words(entity, r, words)]
         stored = await self.base.search(entity, words, where, limit + len(own))
@@ -250,7 +272,9 @@ class Overlay(Backend):
         return [*mine, *others][:limit]
 
     async def reserve(self, entity: Entity, count: int) -> Sequence[int]:
+        self._refuse_ended()
         return await self.base.reserve(entity, count)
 
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
+        self._refuse_ended()
         return await self.base.state(entity, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,21 @@ from ...entity import Entity
 from ...errors import Missing, Unavailable
 from ...query import Aggregate, Condition
 from ...shapes import Field
-from ..base import Apply, Backend, Capabilities, Change, Delete, Found, Guard, Mutate, Patch, Put, Query, State
+from ..base import (
+    Apply,
+    Backend,
+    Capabilities,
+    Change,
+    Delete,
+    Found,
+    Guard,
+    Mutate,
+    Patch,
+    Put,
+    Query,
+    State,
+    refuse_other_loop,
+)
 from ..changes import check_guard, expected, revised
 from ..evaluate import aggregated, has_words, selected
 from .table import Table, Undo
@@ -38,8 +53,10 @@ class MemoryBackend(Backend):
     def __init__(self) -> None:
         self._tables: dict[str, Table] = {}
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self, entities: Sequence[Entity]) -> None:
+        self._loop = asyncio.get_running_loop()
         for entity in entities:
             self._tables[entity.name] = Table(entity, self._tables)
         for table in self._tables.values():
@@ -51,6 +68,7 @@ class MemoryBackend(Backend):
     def _table(self, entity: Entity) -> Table:
         if self._closed:
             raise Unavailable("the store is closed")
+        refuse_other_loop(self._loop)
         return self._tables[entity.name]
 
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:

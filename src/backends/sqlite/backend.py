@@ -17,7 +17,7 @@ from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ...values import DatetimeKind, DecimalKind, EnumKind, TextKind
-from ..base import Backend, Capabilities, Change, Found, Put, Query, State
+from ..base import Backend, Capabilities, Change, Found, Put, Query, State, refuse_other_loop
 from ..sql.schema import Tables, build_tables
 from .adoption import Adopted, make_and_adopt
 from .connection import Options, connect, translating
@@ -48,9 +48,11 @@ class SqliteBackend(Backend):
         self._readers: Readers | None = None
         self._inline: InlineReader | None = None
         self._forks = _forks
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.capabilities = _capabilities(indexed=False, durable=options.synchronous != "normal")
 
     async def open(self, entities: Sequence[Entity]) -> None:
+        self._loop = asyncio.get_running_loop()
         writing = await asyncio.to_thread(self._open, entities)
         where = self._options.where
         self._writer = Writer(writing, where, self._tell_retried)
@@ -114,6 +116,7 @@ class SqliteBackend(Backend):
             raise Unavailable(
                 f"{self._options.where}: the store was opened before the process forked; open it in the child itself"
             )
+        refuse_other_loop(self._loop)
         return self._tables[entity.name]
 
     async def _reading(self, work: Callable[[sqlite3.Connection], T], *, at_one_moment: bool = False) -> T:
