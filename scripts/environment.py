@@ -171,6 +171,9 @@ def main(levels: list[str]) -> int:
     except Failed as failure:
         say(str(failure))
         return 1
+    except OSError as error:
+        say(f"cannot write {error.filename or '.venv'} ({error.strerror}); clone to a folder where you may write.")
+        return 1
     except KeyboardInterrupt:
         say("interrupted; the next run starts the set-up afresh.")
         return 130

@@ -426,8 +426,8 @@ def entity_of(cls: Any) -> Entity:
         return cls
     declared = getattr(cls, _MARK, None)
     if not isinstance(declared, Entity) or declared.cls is not cls:
-        name = cls.__name__ if isinstance(cls, type) else repr(cls)
-        raise DeclarationError(f"{name} is not declared as an entity; put @crossfade.entity(...) above it")
+        name = cls.__name__ if isinstance(cls, type) else f"an instance of {type(cls).__name__}"
+        raise DeclarationError(f"{name} is not declared as an entity; put @crossfade.entity(...) above the class")
     return declared
 
 

@@ -13,7 +13,8 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal
+from dataclasses import field as dataclass_field
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from .errors import InvalidQuery
 from .nested import SecretKind
@@ -134,7 +135,7 @@ class Compare(Condition):
 
     field: Field
     op: Operator
-    value: Any = None
+    value: Any = dataclass_field(default=None, repr=False)
     or_null: bool = False
 
     def matches(self, record: Any) -> bool:
@@ -312,6 +313,11 @@ class FieldRef:
 
     def __bool__(self) -> bool:
         raise self._refuse("compare the field with something, for instance `== True`")
+
+    def _unbracketed(self, other: object) -> NoReturn:
+        raise self._refuse("put each comparison in parentheses: (v.a == 1) & (v.b == 2)")
+
+    __and__ = __rand__ = __or__ = __ror__ = _unbracketed
 
     def is_null(self) -> Condition:
         """Records where the field is None."""

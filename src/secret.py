@@ -53,6 +53,22 @@ class Secret(Generic[T]):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """In a pydantic model a plain text is wrapped, and JSON shows `***`."""
         from pydantic_core import core_schema
 
-        return core_schema.is_instance_schema(cls)
+        return core_schema.no_info_plain_validator_function(
+            _wrapped,
+            serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json"),
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        return {"type": "string", "format": "password", "writeOnly": True}
+
+
+def _wrapped(value: Any) -> Secret[Any]:
+    if isinstance(value, str):
+        return Secret(value)
+    if not isinstance(value, Secret):
+        raise ValueError("expected a Secret or its text")
+    return value

@@ -161,7 +161,10 @@ def shape_of(cls: type[Any], namespace: Mapping[str, Any] | None = None, path: t
     """
     members = _members(cls)
     if not members:
-        raise DeclarationError(f"{cls.__name__} has no fields")
+        raise DeclarationError(
+            f"{cls.__name__} has no fields: make it a dataclass, a pydantic model or a msgspec struct, and put "
+            "@crossfade.entity(...) above @dataclass"
+        )
     try:
         hints = typing.get_type_hints(cls, localns=dict(namespace or {}), include_extras=True)
     except NameError as error:

@@ -188,7 +188,7 @@ def _declared(settings: Settings) -> list[type[Any]]:
     if not settings.models:
         raise SettingsError(
             "no entities are given: give open() entities=[...], or name the modules that declare them with models = [...] "
-            "in crossfade.toml"
+            f"in crossfade.toml ({settings.file or f'there is none in {Path.cwd()}'})"
         )
     found: list[type[Any]] = []
     for name in settings.models:

@@ -258,7 +258,9 @@ class Repository(Generic[E]):
         minimum and a maximum None. Nulls are left out of sums, minima and maxima. Sums of integers and
         decimals are exact; those of floats hold to rounding.
         """
-        groups = self._orders(by)
+        groups = self._orders(by, "a group is named by a field", "by=fields(Vote).option")
+        if not isinstance(figures, Mapping):
+            raise InvalidQuery('figures have names: aggregate({"votes": count()})')
         names = [group.field.name for group in groups]
         if clash := set(names) & set(figures):
             raise InvalidQuery(f"the figure {min(clash)!r} has the name of a field that it is grouped by")
@@ -331,7 +333,7 @@ class Repository(Generic[E]):
         With `expect` (the version of a `get_versioned`) raises Conflict when it was changed since.
         Otherwise raises as `add` does.
         """
-        return cast(E, await self._one(Put(self._entity, record, "update", expect)))
+        return cast(E, await self._one(Put(self._entity, record, "update", self._token(expect))))
 
     @_verb
     async def upsert(self, record: E) -> E:
@@ -359,7 +361,7 @@ class Repository(Generic[E]):
         if bare := [item.name for item in self._entity.secrets if not isinstance(values.get(item.name), Secret | None)]:
             del values, changes, more  # An error shows no secret, not even in the locals of its traceback.
             raise InvalidRecord(self._entity.name, key, field=bare[0], reason="expected a Secret")
-        return cast(E, await self._one(Patch(self._entity, self._entity.key_tuple(key), values, expect)))
+        return cast(E, await self._one(Patch(self._entity, self._entity.key_tuple(key), values, self._token(expect))))
 
     @_verb
     async def mutate(self, key: Any, fn: Callable[[E], E]) -> E:
@@ -378,7 +380,7 @@ class Repository(Generic[E]):
         Records that refer to it go or lose their reference as they declare; DanglingReference is raised
         when one of them declares neither. With `expect`, Missing and Conflict as in `update`.
         """
-        return bool(await self._one(Delete(self._entity, self._entity.key_tuple(key), expect)))
+        return bool(await self._one(Delete(self._entity, self._entity.key_tuple(key), self._token(expect))))
 
     @_verb
     async def add_many(self, records: Iterable[E]) -> list[E]:
@@ -402,6 +404,12 @@ class Repository(Generic[E]):
 
     # Shared -------------------------------------------------------------------------------------
 
+    def _token(self, expect: object) -> str | None:
+        if expect is not None and not isinstance(expect, str):
+            got = type(expect).__name__
+            raise InvalidQuery(f"expect= takes the version of a get_versioned(), `versioned.version`; got {got}")
+        return expect
+
     def _key_tuples(self, keys: Iterable[Any]) -> list[tuple[Any, ...]]:
         if isinstance(keys, str | bytes):
             raise InvalidRecord(self._entity.name, reason="expected a list of keys, got one text")
@@ -416,7 +424,7 @@ class Repository(Generic[E]):
     def _where(self, where: Condition | None, equal: Mapping[str, Any]) -> Condition:
         if where is not None and not isinstance(where, Condition):
             raise InvalidQuery(
-                f"a filter is made with fields(...), for instance v.status == 'open'; got {type(where).__name__}"
+                f"a filter is made with fields(...), for instance fields(Poll).status == 'open'; got {type(where).__name__}"
             )
         parts = [] if where is None else [where]
         if equal:
@@ -430,12 +438,17 @@ class Repository(Generic[E]):
         if self._entity.by_name.get(field.name) is not field:
             raise InvalidQuery(f"{whose} has a field {field.name!r} of another entity than {self._entity.name}")
 
-    def _orders(self, order: Sequence[Order | FieldRef] | Order | FieldRef) -> list[Order]:
+    def _orders(
+        self,
+        order: Sequence[Order | FieldRef] | Order | FieldRef,
+        what: str = "an order is made with fields(...)",
+        example: str = "order=fields(Vote).voted_at.desc()",
+    ) -> list[Order]:
         given = list(order) if isinstance(order, list | tuple) else [order]
         out: list[Order] = []
         for item in given:
             if not isinstance(item, Order | FieldRef):
-                raise InvalidQuery("an order is made with fields(...), for instance v.created_at.desc()")
+                raise InvalidQuery(f"{what}, for instance {example}; got {type(item).__name__}")
             made = item.asc() if isinstance(item, FieldRef) else item
             self._own(made.field, "the order")
             if any(made.field is other.field for other in out):

@@ -73,13 +73,8 @@ class Store:
 
     def repository_class(self, cls: Any) -> tuple[type[Repository[Any]], Entity]:
         """The repository class to make and its entity, for an entity class or a repository class."""
-        if _is_repository(cls):
-            entity: Entity | None = getattr(cls, "entity", None)
-            if entity is None:
-                raise DeclarationError(f"{cls.__name__} does not say of what; write Repository[YourEntity]")
-            made: type[Repository[Any]] = cls
-        else:
-            entity, made = entity_of(cls), Repository
+        made: type[Repository[Any]] = cls if _is_repository(cls) else Repository
+        entity = entity_of(_entity_class(cls))
         if self._entities.get(entity.name) is not entity:
             raise InvalidQuery(
                 f"the store was not opened with {entity.cls.__name__} (entity {entity.name!r})"
@@ -96,7 +91,7 @@ class Store:
 
         The same object each time. Raises InvalidQuery when the store was not opened with the entity.
         """
-        if cls not in self._made:
+        if not isinstance(cls, type) or cls not in self._made:
             made, entity = self.repository_class(cls)
             self._made[cls] = made(self, self.backend_of(entity), entity)
         return self._made[cls]
@@ -151,6 +146,15 @@ def _is_repository(cls: Any) -> bool:
     return inspect.isclass(cls) and issubclass(cls, Repository)
 
 
+def _entity_class(cls: Any) -> Any:
+    """The entity of a repository class, or the class itself."""
+    if not _is_repository(cls):
+        return cls
+    if not hasattr(cls, "entity"):
+        raise DeclarationError(f"{cls.__name__} does not say of what; write Repository[YourEntity]")
+    return cls.entity
+
+
 def check_entities(classes: Iterable[Any]) -> list[Entity]:
     """The entities of these classes (entity or repository classes), judged together.
 
@@ -159,7 +163,7 @@ def check_entities(classes: Iterable[Any]) -> list[Entity]:
     """
     found: dict[str, Entity] = {}
     for cls in classes:
-        entity = entity_of(getattr(cls, "entity", cls) if _is_repository(cls) else cls)
+        entity = entity_of(_entity_class(cls))
         if found.setdefault(entity.name, entity) is not entity:
             other = found[entity.name].cls
             raise DeclarationError(f"{entity.cls.__name__} and {other.__name__} are both named {entity.name!r}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...entity import Entity
-from ...errors import Missing, Unavailable
+from ...errors import Missing, RecordError, Unavailable
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ..base import (
@@ -133,18 +133,27 @@ def _put(table: Table, put: Put, undo: Undo) -> Any:
     entity, record = put.entity, put.record
     row = table.encode(record)
     if entity.minted and entity.key_of(record) is None:
-        if put.mode == "update":
-            raise Missing(entity.name, reason="a record without a key is nowhere to be updated")
-        record = entity.replace(record, {entity.key[0]: table.reserve(1)[0]})
-        row = table.encode(record)
-    else:
-        key = entity.key_tuple(entity.key_of(record))
-        found = table.find(key)
-        if put.mode == "update":
-            expected(entity, key, put.expect, found)
-        elif put.mode == "add" and found is not None:
-            table.refuse_taken(key)
+        return _put_minted(table, put, undo)
+    key = entity.key_tuple(entity.key_of(record))
+    found = table.find(key)
+    if put.mode == "update":
+        expected(entity, key, put.expect, found)
+    elif put.mode == "add" and found is not None:
+        table.refuse_taken(key)
     table.store(record, undo, row)
+    return record
+
+
+def _put_minted(table: Table, put: Put, undo: Undo) -> Any:
+    entity = put.entity
+    if put.mode == "update":
+        raise Missing(entity.name, reason="a record without a key is nowhere to be updated")
+    record = entity.replace(put.record, {entity.key[0]: table.reserve(1)[0]})
+    try:
+        table.store(record, undo)
+    except RecordError as error:
+        error.key = None  # The number is nobody's: the caller never saw it.
+        raise
     return record
 
 
