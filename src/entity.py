@@ -310,6 +310,8 @@ class _Declaration:
         for word, what in ((self.name, "the name"), (group, "the group"), (home, "the home")):
             if word is not None and not _NAME.match(word):
                 raise self.refuse(f"{what} {word!r} must be lower-case letters, digits and _ (at most 63)")
+        if self.name.startswith(("crossfade_", "sqlite_", "pg_")):
+            raise self.refuse(f"the name {self.name!r} begins with a prefix that belongs to the stores themselves")
         self._columns()
         minted = self._key(key)
         sets = [UniqueSet(self._plain_fields(names, "unique")) for names in unique]

@@ -44,6 +44,7 @@ __all__ = [
 
 MAX_COMPARISONS: Final = 500
 MAX_VALUES: Final = 10_000
+MAX_LEVELS: Final = 50
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null", "contains", "not contains"]
 _TESTS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
@@ -84,7 +85,7 @@ def comparable(kind: Kind, value: Any) -> Any:
 
 
 class Condition(ABC):
-    """A filter. Combine with `&`, `|` and `~`; it has at most 500 comparisons and 10,000 values."""
+    """A filter. Combine with `&`, `|` and `~`; it has at most 500 comparisons, 10,000 values and 50 levels."""
 
     __slots__ = ()
 
@@ -105,8 +106,8 @@ class Condition(ABC):
         """The comparisons, in the order in which `shape` names them."""
 
     @abstractmethod
-    def size(self) -> tuple[int, int]:
-        """How many comparisons and values it has, which are bounded: no filter may outgrow what stores can take."""
+    def size(self) -> tuple[int, int, int]:
+        """How many comparisons, values and levels it has: no filter may outgrow what stores can take."""
 
     def __and__(self, other: Condition) -> Condition:
         return AllOf.of([self, _condition(other)])
@@ -162,8 +163,8 @@ class Compare(Condition):
     def leaves(self) -> Iterator[Compare]:
         yield self
 
-    def size(self) -> tuple[int, int]:
-        return 1, len(self.value) if self.op in ("in", "not in") else 1
+    def size(self) -> tuple[int, int, int]:
+        return 1, len(self.value) if self.op in ("in", "not in") else 1, 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,7 +172,7 @@ class Joined(Condition):
     """Several conditions that are judged together."""
 
     items: tuple[Condition, ...] = ()
-    counted: tuple[int, int] = (0, 0)
+    counted: tuple[int, int, int] = (0, 0, 0)
 
     @classmethod
     def of(cls, items: Sequence[Condition]) -> Condition:
@@ -188,7 +189,7 @@ class Joined(Condition):
         for item in self.items:
             yield from item.leaves()
 
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int, int]:
         return self.counted
 
 
@@ -216,15 +217,17 @@ class AnyOf(Joined):
         return AllOf.of([item.negated() for item in self.items])
 
 
-def _bounded(items: Sequence[Condition]) -> tuple[int, int]:
-    comparisons, values = (
-        (sum(counts) for counts in zip(*(item.size() for item in items), strict=True)) if items else (0, 0)
-    )
+def _bounded(items: Sequence[Condition]) -> tuple[int, int, int]:
+    sizes = [item.size() for item in items]
+    comparisons, values = sum(size[0] for size in sizes), sum(size[1] for size in sizes)
+    levels = 1 + max((size[2] for size in sizes), default=0)
     if comparisons > MAX_COMPARISONS:
         raise InvalidQuery(f"a filter has at most {MAX_COMPARISONS} comparisons; ask for many values with in_()")
     if values > MAX_VALUES:
         raise InvalidQuery(f"a filter has at most {MAX_VALUES} values; ask in several goes, or scan")
-    return comparisons, values
+    if levels > MAX_LEVELS:
+        raise InvalidQuery(f"a filter is nested at most {MAX_LEVELS} deep")
+    return comparisons, values, levels
 
 
 EVERYTHING: Final = AllOf()
@@ -414,16 +417,19 @@ def equalities(fields: Fields, wanted: Mapping[str, Any]) -> Condition:
 
 
 def after(order: Sequence[Order], position: Sequence[Any]) -> Condition:
-    """The filter for the records that come after `position` (canonical values of the ordered fields)."""
+    """The filter for the records that come after `position` (canonical values of the ordered fields).
+
+    Its comparisons are ours and do not count against the bounds of the caller's own filter.
+    """
     branches: list[Condition] = []
     same: list[Condition] = []
     for item, value in zip(order, position, strict=True):
-        branches.append(AllOf.of([*same, _beyond(item, value)]))
+        branches.append(AllOf((*same, _beyond(item, value))))
         same.append(Compare(item.field, "null") if value is None else Compare(item.field, "eq", value))
     if len(branches) == 1:
         return branches[0]
     # The first field's bound alone lets an index seek; the branches then decide exactly.
-    return AllOf.of([_at_or_beyond(order[0], position[0]), AnyOf.of(branches)])
+    return AllOf((_at_or_beyond(order[0], position[0]), AnyOf(tuple(branches))))
 
 
 def _beyond(item: Order, value: Any) -> Condition:

@@ -246,6 +246,8 @@ def _kind(hint: Any, namespace: Mapping[str, Any] | None, path: tuple[type[Any],
         if args and args[0] is not str:
             raise _Unfit(f"a dict with keys of type {_name(args[0])} cannot be stored; keys must be str")
         return _container(MapKind, args[1] if args else Any, namespace, path)
+    if isinstance(hint, type) and issubclass(hint, enum.Flag):
+        raise _Unfit("a Flag can hold combinations that are no members; store its number in an int field")
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return _enum({member.value: member for member in hint}, hint)
     if isinstance(hint, type) and _members(hint):
@@ -291,6 +293,7 @@ def _enum(members: Mapping[Any, Any], owner: type[enum.Enum] | None) -> Kind:
 def _members(cls: type[Any]) -> list[_Member]:
     """The constructor's fields, in order; an empty list for a class that is none of the three sorts."""
     if dataclasses.is_dataclass(cls):
+        _refuse_init_only(cls)
         return [_dataclass_member(cls, item) for item in dataclasses.fields(cls)]
     if isinstance(cls, type) and issubclass(cls, msgspec.Struct):
         none = msgspec.NODEFAULT
@@ -313,6 +316,16 @@ def _member(name: str, default: Any, factory: Callable[[], Any] | None) -> _Memb
     if default is ...:
         return _Member(name, None, ...)
     return _Member(name, lambda: default, default)
+
+
+def _refuse_init_only(cls: type[Any]) -> None:
+    """An InitVar is given to the class and kept nowhere: a record could not be made again."""
+    held = {item.name for item in dataclasses.fields(cls)}
+    for name in cls.__dataclass_fields__.keys() - held:
+        if isinstance(cls.__dataclass_fields__[name].type, dataclasses.InitVar) or "InitVar" in str(
+            cls.__dataclass_fields__[name].type
+        ):
+            raise DeclarationError(f"{cls.__name__}.{name}: an InitVar cannot be given back when a record is read")
 
 
 def _dataclass_member(cls: type[Any], item: dataclasses.Field[Any]) -> _Member:

@@ -268,9 +268,12 @@ class DateKind(Kind):
         if type(plain) is not str:
             raise wrong("a date as text", plain)
         try:
-            return date.fromisoformat(plain)
+            day = date.fromisoformat(plain)
         except ValueError:
             raise Refused("is not a date in ISO 8601") from None
+        if day.isoformat() != plain:
+            raise Refused("is not a date in the form YYYY-MM-DD, by which dates are compared")
+        return day
 
 
 class BytesKind(Kind):
@@ -311,9 +314,12 @@ class UuidKind(Kind):
         if type(plain) is not str:
             raise wrong("a UUID as text", plain)
         try:
-            return UUID(plain)
+            found = UUID(plain)
         except ValueError:
             raise Refused("is not a UUID") from None
+        if str(found) != plain:
+            raise Refused("is not a UUID in its lower-case form with hyphens, by which UUIDs are compared")
+        return found
 
 
 class EnumKind(Kind):

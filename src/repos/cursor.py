@@ -14,14 +14,14 @@ from hashlib import blake2b
 from typing import Any
 
 from ..entity import Entity
-from ..errors import BadCursor
+from ..errors import BadCursor, InvalidQuery
 from ..query import Condition, Order
 from ..values import Refused, dump_json, load_json
 
 __all__ = ["decode_cursor", "encode_cursor"]
 
 _MAC_BYTES = 16
-_MAX_CURSOR = 16_384
+_MAX_CURSOR = 1 << 20
 
 
 def encode_cursor(key: bytes, entity: Entity, order: Sequence[Order], where: Condition, record: Any) -> str:
@@ -31,7 +31,10 @@ def encode_cursor(key: bytes, entity: Entity, order: Sequence[Order], where: Con
         value = getattr(record, item.field.name)
         position.append(None if value is None else item.field.kind.to_plain(value))
     body = dump_json(position).encode()
-    return base64.urlsafe_b64encode(_mac(key, entity, order, where, body) + body).decode().rstrip("=")
+    cursor = base64.urlsafe_b64encode(_mac(key, entity, order, where, body) + body).decode().rstrip("=")
+    if len(cursor) > _MAX_CURSOR:
+        raise InvalidQuery(f"the ordered fields of {entity.name} are too long for a cursor; order by shorter ones")
+    return cursor
 
 
 def decode_cursor(key: bytes, entity: Entity, order: Sequence[Order], where: Condition, cursor: str) -> tuple[Any, ...]:

@@ -168,6 +168,9 @@ def check_entities(classes: Iterable[Any]) -> list[Entity]:
             other = found[entity.name].cls
             raise DeclarationError(f"{entity.cls.__name__} and {other.__name__} are both named {entity.name!r}")
     for entity in found.values():
+        if entity.search and f"{entity.name}_search" in found:
+            other = found[f"{entity.name}_search"].cls
+            raise DeclarationError(f"{other.__name__} has the name of the search index of {entity.cls.__name__}")
         for ref in entity.references:
             _check_reference(entity, ref.fields, ref.to, ref.to_fields, found)
     return list(found.values())

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast, overload
@@ -40,8 +41,10 @@ class _Portal:
     """A thread with an event loop, and the way into it."""
 
     def __init__(self) -> None:
+        _refuse_waiting_for_oneself()
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
         self._closed = False
-        self.check()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="crossfade-loop", daemon=True)
         self._thread.start()
@@ -49,46 +52,71 @@ class _Portal:
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run `work` in the loop and wait for it; an interrupted wait cancels it."""
         try:
-            self.check()
+            future = self._submit(work)
         except BaseException:
             work.close()
             raise
-        future: Future[T] = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
+        except CancelledError:
+            raise Unavailable(
+                "the store was closed while this was under way; whether it took place is not known"
+            ) from None
         except BaseException:
             future.cancel()
             raise
 
-    def check(self) -> None:
-        """Refuse a call that could never end."""
-        if self._closed:
-            raise Unavailable("the store is closed")
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise Unsupported(
-                "a synchronous store was called inside a running event loop, which it would block; "
-                "open it with `async with crossfade.open(...)` and await its verbs"
-            )
-        if threading.current_thread().name.startswith("crossfade-"):
-            raise Unsupported(
-                "a synchronous store was called inside a function given to mutate(), whose write it would wait for; "
-                "the function may only look at the record it is given"
-            )
+    def _submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        _refuse_waiting_for_oneself()
+        if os.getpid() != self._pid:
+            raise Unavailable("the store was opened before the process forked; open it in the child itself")
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the store is closed")
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    @property
-    def closed(self) -> bool:
-        return self._closed
-
-    def close(self) -> None:
-        if not self._closed:
+    def close(self, last: Callable[[], Coroutine[Any, Any, None]] | None = None) -> None:
+        """Take no more calls, run `last`, end what is still under way, and stop. The first caller does it all."""
+        with self._lock:
+            if self._closed or os.getpid() != self._pid:
+                return
             self._closed = True
+        try:
+            if last is not None:
+                asyncio.run_coroutine_threadsafe(last(), self._loop).result()
+        finally:
+            asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _end_tasks() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+
+
+def _refuse_waiting_for_oneself() -> None:
+    """Refuse a call that could never end."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        raise Unsupported(
+            "a synchronous store was called inside a running event loop, which it would block; "
+            "open it with `async with crossfade.open(...)` and await its verbs"
+        )
+    if threading.current_thread().name.startswith("crossfade-"):
+        raise Unsupported(
+            "a synchronous store was called inside a function given to mutate(), whose write it would wait for; "
+            "the function may only look at the record it is given"
+        )
 
 
 def open_sync(
@@ -374,10 +402,11 @@ class SyncStore(_SyncScope):
         raise ValueError("attempts must be at least 1")
 
     def close(self) -> None:
-        """Finish what was begun and let go of everything. Closing twice is harmless."""
-        if not self._portal.closed:
-            self._portal.call(self._inner.close())
-            self._portal.close()
+        """Finish writes that were begun and let go of everything. Closing twice is harmless.
+
+        Calls of other threads that are under way then raise Unavailable. In a forked child it does nothing.
+        """
+        self._portal.close(self._inner.close)
 
     def __enter__(self) -> SyncStore:
         return self

@@ -7,6 +7,7 @@ batch, so it never acts on something that changed meanwhile; nothing is locked w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -134,6 +135,7 @@ class Overlay(Backend):
         self.base = base
         self.capabilities = base.capabilities
         self.ended = False
+        self._writing = asyncio.Lock()
         self._guards: dict[Place, Guard] = {}
         self._log: list[Change] = []
         self._pending: dict[Place, tuple[Entity, Any | None]] = {}
@@ -180,12 +182,14 @@ class Overlay(Backend):
     async def write(self, changes: Sequence[Change]) -> list[Any]:
         self._refuse_ended()
         # A batch that fails half-way leaves the unit as it was, so that the caller may catch and go on.
-        log, pending = list(self._log), dict(self._pending)
-        try:
-            return [await self._change(change) for change in changes]
-        except BaseException:
-            self._log, self._pending = log, pending
-            raise
+        # One at a time: what is taken back is then never another task's.
+        async with self._writing:
+            log, pending = list(self._log), dict(self._pending)
+            try:
+                return [await self._change(change) for change in changes]
+            except BaseException:
+                self._log, self._pending = log, pending
+                raise
 
     async def _change(self, change: Change) -> Any:
         entity = change.entity

@@ -96,6 +96,7 @@ def cls_with(annotation: Any, **options: Any) -> type[Any]:
         (Mixed, "all text or all integers"),
         (Literal["a", 1], "all text or all integers"),
         (Loop, "Loop contains itself"),
+        (enum.IntFlag("Bits", "A B"), "a Flag can hold combinations"),
         (list[Secret[str]], "make it a field of its own"),
         (Secret[int], "only Secret"),
         (Annotated[str, Ref("a"), Ref("b")], "more than one Ref"),
@@ -124,7 +125,17 @@ def test_a_field_that_cannot_be_given_back_is_told() -> None:
     class Nothing:
         id: str
 
-    for cls, message in ((Computed, "init=False"), (Dependent, "depends on other fields"), (Nothing, "no fields")):
+    @dataclass
+    class Given:
+        id: str
+        salt: dataclasses.InitVar[str]
+
+    for cls, message in (
+        (Given, "InitVar"),
+        (Computed, "init=False"),
+        (Dependent, "depends on other fields"),
+        (Nothing, "no fields"),
+    ):
         with pytest.raises(DeclarationError, match=f"{cls.__name__}.*{message}"):
             crossfade.entity("things", key="id")(cls)
 
@@ -145,6 +156,13 @@ def test_two_fields_in_one_column_are_told() -> None:
         crossfade.entity("things", key="id")(cls)
     with pytest.raises(DeclarationError, match="give one or more of"):
         Column(oracle="x")
+
+
+@pytest.mark.parametrize("name", ["crossfade_x", "sqlite_x"])
+def test_a_name_of_the_stores_themselves_is_refused(name: str) -> None:
+    """Tables of ours and of the database's own are not an application's."""
+    with pytest.raises(DeclarationError, match="belongs to the stores"):
+        crossfade.entity(name, key="id")(dataclasses.make_dataclass("Copy", (), bases=(Plain,)))
 
 
 @pytest.mark.parametrize("name", ["", "Things", "a b", "1a", "drop table;--", "é", "x" * 64])
@@ -231,6 +249,23 @@ def test_a_pydantic_model_with_aliases_is_built_by_field_names() -> None:
         stored = store.repository(Aliased).add(entity.build({"id": "a", "size": 3}))
         assert stored.size == 3
         assert store.repository(Aliased).get("a").size == 3
+
+
+def test_a_secret_in_a_pydantic_model_is_wrapped_and_masked() -> None:
+    """The most natural way to give it works, and no dump, schema or error shows it."""
+
+    class Account(pydantic.BaseModel):
+        id: str
+        token: Secret[str]
+
+    crossfade.entity("accounts", key="id")(Account)
+    account = Account.model_validate({"id": "a", "token": "canary-77"})
+    assert account.token == Secret("canary-77")
+    assert "canary-77" not in account.model_dump_json() + repr(account) + repr(account.model_dump())
+    assert Account.model_json_schema()["properties"]["token"]["format"] == "password"
+    with crossfade.open_sync("memory:", entities=[Account]) as store:
+        store.repository(Account).add(account)
+        assert store.repository(Account).get("a").token.reveal() == "canary-77"
 
 
 def test_what_the_class_itself_refuses_is_an_invalid_record() -> None:

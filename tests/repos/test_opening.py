@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
 import sys
 import threading
+import time
 import types
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -364,3 +366,136 @@ async def test_a_cursor_belongs_to_the_place_not_to_the_spelling(tmp_path: Path)
     again = f"sqlite:///{tmp_path}/../{tmp_path.name}/a.db?busy_timeout=3s"
     async with crossfade.open(again, entities=[Poll], environ={}) as store:
         assert len(await store.repository(Poll).page(cursor=cursor)) == 3
+
+
+def test_closed_synchronous_stores_leave_nothing_behind(tmp_path: Path) -> None:
+    """Threads and loops end with their store, also when opening fails."""
+    before = threading.active_count()
+    for number in range(3):
+        crossfade.open_sync(f"sqlite:///{tmp_path}/{number}.db", entities=[Poll], environ={}).close()
+        with pytest.raises(crossfade.Unavailable):
+            crossfade.open_sync(f"sqlite:///{tmp_path}/no/{number}.db", entities=[Poll], environ={})
+    assert threading.active_count() == before
+
+
+class SlowPolls(crossfade.Repository[Poll]):
+    async def slow(self) -> None:
+        await asyncio.sleep(30)
+
+    async def ids(self) -> AsyncIterator[str]:
+        async for poll in self.scan():
+            yield poll.id
+
+
+def test_closing_from_another_thread_ends_what_waits() -> None:
+    """Nobody waits for ever: calls under way and other closers all return."""
+    store = crossfade.open_sync("memory:", entities=[Poll], environ={})
+    polls = store.repository(SlowPolls)
+    told: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            polls.slow()
+        except crossfade.Unavailable as error:
+            told.append(error)
+
+    waiting = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+    while threading.active_count() < 4:
+        time.sleep(0.001)
+    time.sleep(0.05)
+    closing = [threading.Thread(target=store.close) for _ in range(4)]
+    for thread in closing:
+        thread.start()
+    for thread in [*waiting, *closing]:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert len(told) == 3
+
+
+def test_own_generators_work_synchronously() -> None:
+    """An operation that yields is iterated over like `scan`."""
+    with crossfade.open_sync("memory:", entities=[Poll], environ={}) as store:
+        polls = store.repository(SlowPolls)
+        polls.add_many([Poll("a"), Poll("b")])
+        assert list(polls.ids()) == ["a", "b"]
+
+
+def test_a_forked_child_is_told_and_does_not_hang(tmp_path: Path) -> None:
+    """The child of a fork gets a sentence where it would wait for a thread that it does not have."""
+    program = """
+import os, sys, warnings
+warnings.simplefilter("ignore")
+sys.path.insert(0, sys.argv[2])
+import crossfade
+from tests.repos.test_opening import Poll
+store = crossfade.open_sync(sys.argv[1], entities=[Poll])
+if os.fork() == 0:
+    try:
+        store.repository(Poll).find("a")
+    except crossfade.Unavailable as error:
+        print(error, flush=True)
+    store.close()
+    os._exit(0)
+os.wait()
+store.close()
+"""
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", program, f"sqlite:///{tmp_path}/a.db", root]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert "before the process forked" in said
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_a_store_serves_one_event_loop(tmp_path: Path, kind: str) -> None:
+    """Another loop gets a sentence before anything is done, not an error after it."""
+    url = "memory:" if kind == "memory" else f"sqlite:///{tmp_path}/a.db"
+
+    async def opened() -> crossfade.Store:
+        store = await crossfade.open(url, entities=[Poll], environ={})
+        await store.repository(Poll).add(Poll("a"))
+        return store
+
+    async def again(store: crossfade.Store) -> None:
+        polls = store.repository(Poll)
+        for work in (polls.add(Poll("b")), polls.get("a"), polls.count(), polls.page()):
+            with pytest.raises(crossfade.Unsupported, match="another event loop"):
+                await work
+
+    store = asyncio.run(opened())
+    asyncio.run(again(store))
+    if kind == "sqlite":
+        with crossfade.open_sync(url, entities=[Poll], environ={}) as other:
+            assert [poll.id for poll in other.repository(Poll).scan()] == ["a"]
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite"])
+async def test_an_ended_unit_refuses(tmp_path: Path, url: str) -> None:
+    """What would be lost in silence is refused: after the block, after an exception, and for new repositories."""
+    url = url if url == "memory:" else f"sqlite:///{tmp_path}/a.db"
+    async with crossfade.open(url, entities=[Poll, Vote], environ={}) as store:
+        async with store.unit() as unit:
+            polls = unit.repository(Poll)
+            await polls.add(Poll("a"))
+        for work in (polls.add(Poll("b")), polls.patch("a", open=False), polls.get("a"), polls.count(), polls.page()):
+            with pytest.raises(crossfade.Unavailable, match="has ended"):
+                await work
+        with pytest.raises(crossfade.Unavailable, match="has ended"):
+            await unit.repository(Vote).count()
+        assert [poll.id for poll in await store.repository(Poll).page()] == ["a"]
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite"])
+async def test_a_failure_in_a_unit_takes_back_only_itself(tmp_path: Path, url: str) -> None:
+    """Tasks that write to one unit together do not undo each other."""
+    url = url if url == "memory:" else f"sqlite:///{tmp_path}/a.db"
+    async with crossfade.open(url, entities=[Poll], environ={}) as store:
+        await store.repository(Poll).add(Poll("taken"))
+        async with store.unit() as unit:
+            polls = unit.repository(Poll)
+            outcomes = await asyncio.gather(
+                polls.add(Poll("taken")), polls.upsert(Poll("a")), polls.upsert(Poll("b")), return_exceptions=True
+            )
+            assert [type(outcome).__name__ for outcome in outcomes] == ["Duplicate", "Poll", "Poll"]
+        assert [poll.id for poll in await store.repository(Poll).page()] == ["a", "b", "taken"]

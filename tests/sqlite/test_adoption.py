@@ -7,10 +7,11 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import pytest
 
@@ -218,3 +219,90 @@ async def test_decimals_order_and_add_exactly(tmp_path: Path) -> None:
         (row,) = await books.aggregate({"all": b.price.sum(), "top": b.price.max()})
         assert row["all"] == Decimal("12345678901234567890123456789012345694.80000000000000000000000001")
         assert row["top"] == Decimal(prices[-1])
+
+
+@crossfade.entity("things", key="id")
+@dataclass(kw_only=True)
+class Thing:
+    id: UUID
+    day: date | None = None
+    price: Decimal | None = None
+
+
+async def test_another_form_of_a_value_is_damage_not_a_second_truth(tmp_path: Path) -> None:
+    """What we would not find again by its value is not served as if it were that value."""
+    path = tmp_path / "app.db"
+    raw(path, "CREATE TABLE things (id CHAR(36) PRIMARY KEY, day TEXT, price TEXT)")
+    good, bare = UUID(int=1), UUID(int=2)
+    raw(path, "INSERT INTO things (id, day) VALUES (?, '2026-11-21')", str(good))
+    raw(path, "INSERT INTO things (id) VALUES (?)", bare.hex)
+    raw(path, "INSERT INTO things (id, day) VALUES (?, '20261121')", str(UUID(int=3)))
+    raw(path, "INSERT INTO things (id, price) VALUES (?, 'NaN')", str(UUID(int=4)))
+    t = crossfade.fields(Thing)
+    async with crossfade.open(url(path), entities=[Thing]) as store:
+        things = store.repository(Thing)
+        assert (await things.get(good)).day == date(2026, 11, 21)
+        with pytest.raises(crossfade.CorruptRecord, match="YYYY-MM-DD"):
+            await things.get(UUID(int=3))
+        with pytest.raises(crossfade.CorruptRecord, match="not a finite"):
+            await things.page(t.price != None)  # noqa: E711
+        assert await things.count(t.price > Decimal(5)) in (0, 1), "compared as text, and never an error of Python's"
+        with pytest.raises(crossfade.CorruptRecord, match="not a decimal"):
+            await things.aggregate({"sum": t.price.sum()})
+        bad: list[crossfade.CorruptRecord] = []
+        raw(path, "DELETE FROM things WHERE day = '20261121' OR price = 'NaN'")
+        with pytest.raises(crossfade.CorruptRecord, match="lower-case form with hyphens"):
+            [thing async for thing in things.scan(corrupt=bad.append)] and await things.page()
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY DESC, text TEXT)",
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT) WITHOUT ROWID",
+    ],
+)
+async def test_what_only_looks_like_a_sequence_is_refused(tmp_path: Path, table: str) -> None:
+    """Two spellings under which SQLite mints nothing."""
+    path = tmp_path / "app.db"
+    raw(path, table)
+    with pytest.raises(crossfade.SchemaMismatch, match="cannot mint"):
+        await crossfade.open(url(path), entities=[ENTITIES[2]])
+
+
+async def test_a_key_kept_by_a_partial_index_is_no_key(tmp_path: Path) -> None:
+    """Some rows may still share it."""
+    path = tmp_path / "app.db"
+    raw(path, "CREATE TABLE authors (id TEXT, name TEXT)")
+    raw(path, "CREATE UNIQUE INDEX partly ON authors (id) WHERE name <> ''")
+    with pytest.raises(crossfade.SchemaMismatch, match="nothing keeps id unique"):
+        await crossfade.open(url(path), entities=[Author])
+
+
+async def test_searching_goes_on_past_what_is_no_text(tmp_path: Path) -> None:
+    """Neither invalid UTF-8 nor a BLOB in the searched column keeps the other records from being found."""
+    path = tmp_path / "cron.db"
+    raw(path, LEGACY)
+    raw(
+        path,
+        "INSERT INTO jobs (name, cmd) VALUES ('a', 'tea'), ('b', CAST(x'ff' AS TEXT)), ('c', x'00ff'), ('d', 'tea')",
+    )
+    async with crossfade.open(url(path), entities=[Job]) as store:
+        assert [job.name for job in await store.repository(Job).search("tea")] == ["a", "d"]
+
+
+@crossfade.entity("odd", key="id")
+@dataclass(kw_only=True)
+class Odd:
+    id: str
+    colon: str = "http://:80/x"
+    quote: str = "it's \\ \\:x % ?"
+    nul: str = "a\x00b"
+
+
+async def test_literal_defaults_stand_in_the_schema_as_they_are(tmp_path: Path) -> None:
+    """What another program inserts without a value gets the default that the class declares."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=[Odd]) as store:
+        raw(path, "INSERT INTO odd (id, nul) VALUES ('a', 'x')")
+        assert await store.repository(Odd).get("a") == Odd(id="a", nul="x")

@@ -14,7 +14,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import pytest
@@ -358,3 +358,105 @@ async def test_a_table_that_rolls_back_by_itself_fails_one_writer_only(tmp_path:
         )
         assert [type(outcome).__name__ for outcome in outcomes].count("Duplicate") == 1
         assert await authors.count() == 11
+
+
+async def test_stop_iteration_in_mutate_reaches_its_caller_alone(tmp_path: Path) -> None:
+    """A bare next() on nothing in the function hangs nobody."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        await notes.add(Note(id=1, text="x"))
+        empty: list[Note] = []
+        outcomes = await asyncio.wait_for(
+            asyncio.gather(
+                notes.add(Note(text="a")),
+                notes.mutate(1, lambda note: next(iter(empty))),
+                notes.add(Note(text="b")),
+                return_exceptions=True,
+            ),
+            10,
+        )
+        assert [type(outcome).__name__ for outcome in outcomes] == ["Note", "RuntimeError", "Note"]
+        assert await notes.count() == 3
+
+
+FTS = """
+CREATE VIRTUAL TABLE found USING fts5(text, content='notes', content_rowid='id');
+CREATE TRIGGER put AFTER INSERT ON notes BEGIN INSERT INTO found(rowid, text) VALUES (new.id, new.text); END;
+"""
+
+
+async def test_tables_with_triggers_are_written(tmp_path: Path) -> None:
+    """An application's own full-text index, kept by triggers, is kept by our writes too."""
+    path = tmp_path / "app.db"
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);" + FTS)
+    connection.close()
+    async with crossfade.open(url(path), entities=[Note]) as store:
+        await store.repository(Note).add(Note(text="tea"))
+    assert raw(path, "SELECT rowid FROM found WHERE found MATCH 'tea'") == [(1,)]
+
+
+@pytest.mark.parametrize("ours", [True, False])
+async def test_a_trigger_that_fails_leaves_nothing_of_the_write(tmp_path: Path, ours: bool) -> None:
+    """RAISE(FAIL) keeps what the statement did so far; the refused write is taken back all the same."""
+    path = tmp_path / "app.db"
+    if not ours:
+        raw(path, "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL)")
+    async with crossfade.open(url(path), entities=[Note]) as store:
+        notes = store.repository(Note)
+        await notes.add(Note(text="before"))
+        trigger = "CREATE TRIGGER no AFTER INSERT ON notes WHEN NEW.text = 'bad' BEGIN SELECT RAISE(FAIL, 'no'); END"
+        raw(path, trigger)
+        with pytest.raises(crossfade.InvalidRecord):
+            await notes.add(Note(text="bad"))
+        outcomes = await asyncio.gather(
+            *(notes.add(Note(text=text)) for text in ("a", "bad", "b", "bad", "c")), return_exceptions=True
+        )
+        assert sum(isinstance(outcome, crossfade.InvalidRecord) for outcome in outcomes) == 2
+    assert raw(path, "SELECT text FROM notes ORDER BY text") == [("a",), ("b",), ("before",), ("c",)]
+
+
+@crossfade.entity("nodes", key="id", search=("text",))
+@dataclasses.dataclass(kw_only=True)
+class Node:
+    id: str
+    text: str = "word"
+    parent: Annotated[str | None, crossfade.Ref("nodes", on_delete="cascade")] = None
+
+
+async def test_a_cascade_may_go_in_circles_and_deep(tmp_path: Path) -> None:
+    """A record that refers to itself, a pair that refer to each other, and a long chain, are deleted and unindexed."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=[Node]) as store:
+        nodes = store.repository(Node)
+        await nodes.add(Node(id="self", parent="self"))
+        await nodes.add_many([Node(id="a"), Node(id="b", parent="a")])
+        await nodes.patch("a", parent="b")
+        await nodes.add_many([Node(id="0"), *(Node(id=str(n), parent=str(n - 1)) for n in range(1, 900))])
+        for key in ("self", "a", "0"):
+            assert await nodes.delete(key)
+    assert raw(path, "SELECT count(*) FROM nodes") == [(0,)]
+    assert raw(path, "SELECT count(*) FROM nodes_search") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)",
+        "CREATE TABLE Notes (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)",
+        "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT) /* no AUTOINCREMENT */",
+    ],
+)
+async def test_reserved_numbers_are_not_given_out_again(tmp_path: Path, table: str) -> None:
+    """Numbers that open units hold are kept from every other add, in any adopted table."""
+    path = tmp_path / "app.db"
+    raw(path, table)
+    async with crossfade.open(url(path), entities=[Note]) as store:
+        async with store.unit() as one, store.unit() as two:
+            first = await one.repository(Note).add(Note(text="one"))
+            second = await two.repository(Note).add(Note(text="two"))
+            third = await store.repository(Note).add(Note(text="three"))
+        assert len({first.id, second.id, third.id}) == 3
+        assert await store.repository(Note).count() == 3
+    if "Notes" in table:
+        assert len(raw(path, "SELECT * FROM sqlite_sequence")) == 1

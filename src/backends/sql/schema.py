@@ -69,7 +69,9 @@ def _column(
     constant = getattr(item.literal, "value", item.literal)
     if isinstance(constant, str | int | float) and not item.secret and item.kind.orderable:
         stored = literal(item, item.literal)
-        default = sa.text(str(sa.literal(stored).compile(compile_kwargs={"literal_binds": True})))
+        if "\x00" not in str(stored):  # DDL is text, and ends at NUL.
+            # Not text(): a colon in it would be taken for a parameter.
+            default = sa.literal_column(str(sa.literal(stored).compile(compile_kwargs={"literal_binds": True})))
     nullable = item.optional and item.name not in entity.key
     return sa.Column(name, type_, nullable=nullable, server_default=default, autoincrement=entity.minted or False)
 

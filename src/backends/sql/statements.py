@@ -115,7 +115,7 @@ class Statements:
         """The statement for a query and its values, as stored."""
         where = query.where
         if query.position is not None:
-            where = AllOf.of([where, after(query.order, query.position)])
+            where = AllOf((where, after(query.order, query.position)))
         directions = tuple((item.field.name, item.descending) for item in query.order)
         shape = ("select", where.shape(), directions)
         values = [*self._values(where), query.limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +21,18 @@ from .search import SearchIndex, can_index, index_name
 __all__ = ["Adopted", "make_and_adopt"]
 
 _DIALECT = dialect.dialect()
+# Comments, texts and quoted names in a table's SQL, in which a keyword is none.
+_NO_CODE = re.compile(r"""--[^\n]*|/\*.*?\*/|'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]""", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """How an entity's table is: made by us or by others, with a search index or without, with a sequence or without."""
+    """How an entity's table is: made by us or not, with a search index, with a sequence, its name as it was spelled."""
 
     ours: bool
     indexed: bool
     sequence: bool
+    spelled: str
     differences: tuple[str, ...]
 
 
@@ -106,19 +110,22 @@ def _judge(connection: sqlite3.Connection, codec: Codec, table: sa.Table, where:
             "add a unique index over it"
         )
     rowid = [column for column in columns.values() if column.key_position and column.type == "INTEGER"]
-    if entity.minted and (len(rowid) != 1 or frozenset({rowid[0].name.casefold()}) != key):
+    # An alias of the rowid is the one key that needs no index of its own; DESC and WITHOUT ROWID make others.
+    text = "SELECT 1 FROM pragma_index_list(?) WHERE origin = 'pk'"
+    alias = len(rowid) == 1 and connection.execute(text, (entity.name,)).fetchone() is None
+    if entity.minted and (not alias or frozenset({rowid[0].name.casefold()}) != key):
         raise SchemaMismatch(
             f"{where}: {entity.name}.{entity.key[0]} is not the INTEGER PRIMARY KEY, so that SQLite cannot mint it; "
             f"give {entity.cls.__name__}.{entity.key[0]} no default"
         )
     ours = _is_ours(connection, entity)
-    (sql,) = connection.execute(
-        "SELECT sql FROM sqlite_master WHERE name = ? COLLATE NOCASE", (entity.name,)
-    ).fetchone()
+    text = "SELECT sql, name FROM sqlite_master WHERE name = ? COLLATE NOCASE"
+    sql, spelled = connection.execute(text, (entity.name,)).fetchone()
     return Adopted(
         ours=ours,
         indexed=ours and bool(entity.search) and _exists(connection, index_name(entity)),
-        sequence="AUTOINCREMENT" in (sql or "").upper(),
+        sequence=re.search(r"\bAUTOINCREMENT\b", _NO_CODE.sub(" ", sql or ""), re.IGNORECASE) is not None,
+        spelled=spelled,
         differences=tuple(_differences(connection, codec, columns, sets)),
     )
 

@@ -17,7 +17,7 @@ from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ...values import DatetimeKind, DecimalKind, EnumKind, TextKind
-from ..base import Backend, Capabilities, Change, Found, Put, Query, State, refuse_other_loop
+from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop
 from ..sql.schema import Tables, build_tables
 from .adoption import Adopted, make_and_adopt
 from .connection import Options, connect, translating
@@ -42,8 +42,6 @@ class SqliteBackend(Backend):
         self._runtime = runtime
         self._vault = vault
         self._tables: dict[str, SqliteTable] = {}
-        self._sequences: dict[str, bool] = {}
-        self._reserved: dict[str, int] = {}
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._inline: InlineReader | None = None
@@ -86,9 +84,8 @@ class SqliteBackend(Backend):
             exact = bare if known.ours else columns
             search = SearchIndex(codec.entity) if known.indexed else None
             self._tables[name] = SqliteTable(
-                codec, tables[name], columns, exact, search, versions, self._tables, ours=known.ours
+                codec, tables[name], columns, exact, search, versions, self._tables, adopted=known
             )
-            self._sequences[name] = known.sequence
             for difference in known.differences:
                 self._tell(name, difference)
         searched = [adopted[name].indexed for name, codec in codecs.items() if codec.entity.search]
@@ -125,12 +122,10 @@ class SqliteBackend(Backend):
         result: T = await self._readers.submit(_snapshot(work) if at_one_moment else work)
         return result
 
-    async def _writing(
-        self, work: Callable[[sqlite3.Connection], T], size: int, *, lone: bool = False, single: bool = False
-    ) -> T:
+    async def _writing(self, work: Callable[[sqlite3.Connection], T], size: int, *, lone: bool = False) -> T:
         if self._writer is None:
             raise Unavailable(f"{self._options.where}: the store is not open")
-        result: T = await self._writer.submit(work, size, lone=lone, single=single)
+        result: T = await self._writer.submit(work, size, lone=lone)
         return result
 
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:
@@ -154,7 +149,7 @@ class SqliteBackend(Backend):
             return [table.change(connection, change) for table, change in plan]
 
         lone = len(plan) == 1 and plan[0][0].by_one_statement(plan[0][1])
-        return await self._writing(work, len(plan), lone=lone, single=lone and _is_bare(plan[0][1]))
+        return await self._writing(work, len(plan), lone=lone)
 
     async def select(self, query: Query) -> list[Found]:
         table = self._table(query.entity)
@@ -171,12 +166,10 @@ class SqliteBackend(Backend):
         return await self._reading(lambda connection: table.search(connection, words, where, limit), at_one_moment=True)
 
     async def reserve(self, entity: Entity, count: int) -> Sequence[int]:
-        name = entity.name
         table = self._table(entity)
 
         def work(connection: sqlite3.Connection) -> Sequence[int]:
-            first = table.reserve(connection, count, self._reserved.get(name, 0), durable=self._sequences[name])
-            self._reserved[name] = first + count - 1
+            first = table.reserve(connection, count)
             return range(first, first + count)
 
         return await self._writing(work, 1)
@@ -195,11 +188,6 @@ def _count_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_count_fork)
-
-
-def _is_bare(change: Change) -> bool:
-    """Whether a change is decided by the statement that makes it, with nothing read before."""
-    return isinstance(change, Put) and change.mode != "upsert" and change.expect is None
 
 
 def _snapshot(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:

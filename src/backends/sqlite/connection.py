@@ -14,7 +14,7 @@ from ...errors import ReadOnly, Unsupported
 from .errors import is_undecodable, translated
 from .wires import install_functions
 
-__all__ = ["Options", "connect", "rows", "translating"]
+__all__ = ["Options", "connect", "lenient", "rows", "translating"]
 
 OLDEST = (3, 35, 0)
 
@@ -84,7 +84,6 @@ def _prepare(connection: sqlite3.Connection, options: Options, *, writes: bool) 
             )
     connection.execute(f"PRAGMA synchronous={options.synchronous}")
     connection.execute("PRAGMA foreign_keys=ON")
-    connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute(f"PRAGMA cache_size={-1024 * options.cache_mb}")
     if not writes:
         connection.execute("PRAGMA query_only=ON")
@@ -109,9 +108,16 @@ def rows(connection: sqlite3.Connection, text: str, values: Sequence[Any] = ()) 
     except sqlite3.OperationalError as error:
         if not is_undecodable(error):
             raise
+    with lenient(connection):
+        return connection.execute(text, values).fetchall()
+
+
+@contextmanager
+def lenient(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, a text that is not UTF-8 comes back as bytes."""
     connection.text_factory = _lenient
     try:
-        return connection.execute(text, values).fetchall()
+        yield
     finally:
         connection.text_factory = str
 

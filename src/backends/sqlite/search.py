@@ -15,6 +15,7 @@ from sqlalchemy.dialects import sqlite as dialect
 
 from ...codec import RowView
 from ...entity import Entity
+from ...errors import CorruptRecord
 from ...query import Condition
 from ...text import words as words_of
 from ...values import load_json
@@ -82,7 +83,14 @@ class SearchIndex:
 
 def scanned(entity: Entity, views: Iterable[RowView], words: Sequence[str], limit: int) -> list[Found]:
     """Those that hold all words, taken one by one until there are enough."""
-    return [view.read() for view in islice((view for view in views if has_words(entity, view, words)), limit)]
+    return [view.read() for view in islice((view for view in views if _holds(entity, view, words)), limit)]
+
+
+def _holds(entity: Entity, view: RowView, words: Sequence[str]) -> bool:
+    try:
+        return has_words(entity, view, words)
+    except CorruptRecord:
+        return False  # What cannot be read holds no word, and must not keep the others from being found.
 
 
 def _key_word(entity: Entity, key: tuple[Any, ...]) -> str:

@@ -21,11 +21,12 @@ from ..base import Apply, Change, Delete, Found, Guard, Mutate, Patch, Put, Quer
 from ..changes import check_guard, expected, revised
 from ..sql.conditions import Columns
 from ..sql.statements import Statement, Statements
-from .connection import rows
+from .adoption import Adopted
+from .connection import lenient, rows
 from .errors import constraint_columns, translated
 from .search import SearchIndex, scanned
 from .versions import Versions
-from .wires import DECIMAL_SUM
+from .wires import DECIMAL_SUM, UNREADABLE
 
 __all__ = ["SqliteTable"]
 
@@ -45,14 +46,17 @@ class SqliteTable:
         versions: Versions,
         tables: Mapping[str, SqliteTable],
         *,
-        ours: bool,
+        adopted: Adopted,
     ) -> None:
         entity = codec.entity
         self.entity: Entity = entity
         self.codec = codec
         self._search = search
         self._versions = versions
-        self._ours = ours
+        self._ours = adopted.ours
+        self._sequence = adopted.sequence
+        self._spelled = adopted.spelled
+        self._reserved = 0
         self._tables = tables
         self._statements = Statements(codec, table, columns, exact, _DIALECT, _figure)
         self.by_key = _straight(self._statements.by_key())
@@ -110,14 +114,19 @@ class SqliteTable:
         if isinstance(figure.field.kind, IntegerKind):
             high, low = map(int, value.split(" ")) if value else (0, 0)
             return high * 2**32 + low
+        if not isinstance(figure.field.kind, DecimalKind):
+            return value
+        if value == UNREADABLE:
+            raise CorruptRecord(self.entity.name, field=figure.field.name, reason="one of them is not a decimal number")
         # A sum may have more digits than a value may; over no rows SQLite asks the aggregate for nothing.
-        return Decimal(value or 0) if isinstance(figure.field.kind, DecimalKind) else value
+        return Decimal(value or 0)
 
     def search(self, connection: sqlite3.Connection, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         if self._search is None:
             statement, values = self._statements.matching(where)
-            every = connection.execute(statement.text, statement.arrange(values))
-            return scanned(self.entity, map(self.codec.view, every), words, limit)
+            with lenient(connection):
+                every = connection.execute(statement.text, statement.arrange(values))
+                return scanned(self.entity, map(self.codec.view, every), words, limit)
         return self._search.find(connection, self.entity, self._view, words, where, limit)
 
     def _view(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> RowView | None:
@@ -191,6 +200,12 @@ class SqliteTable:
         return row
 
     def _add_minted(self, connection: sqlite3.Connection, record: Any) -> Any:
+        if self._reserved and not self._sequence:
+            # Nothing but we know what was reserved: SQLite would give it out again.
+            number = max(self._highest_key(connection), self._reserved) + 1
+            return self._put(
+                connection, Put(self.entity, self.entity.replace(record, {self.entity.key[0]: number}), "add")
+            )
         row = list(self.codec.encode(record))
         del row[self._positions[self.entity.key[0]]]
         cursor = self._run(connection, self._insert_minted, row, record)
@@ -239,39 +254,43 @@ class SqliteTable:
 
     def _forget_cascaded(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> None:
         """Take what a delete will cascade to out of the search indexes: no word of it may stay behind."""
-        below = [
+        if not any(table.indexed_below(set()) for table, _ in self._cascading()):
+            return
+        waiting: list[tuple[SqliteTable, tuple[Any, ...]]] = [(self, key)]
+        seen = {(self.entity.name, key)}
+        while waiting:
+            table, going = waiting.pop()
+            record = table.find(connection, going)
+            if record is None or isinstance(record, CorruptRecord):
+                continue
+            for below, ref in table._cascading():
+                values = [getattr(record, name) for name in ref.to_fields or table.entity.key]
+                for child in below.referring(connection, ref, values):
+                    if (below.entity.name, child) not in seen:
+                        seen.add((below.entity.name, child))
+                        waiting.append((below, child))
+                        below.unindex(connection, child)
+
+    def _cascading(self) -> list[tuple[SqliteTable, Reference]]:
+        """The tables whose records go when one of these does, by which reference."""
+        return [
             (table, ref)
             for table in self._tables.values()
             for ref in table.entity.references
             if ref.to == self.entity.name and ref.enforced and ref.on_delete == "cascade"
         ]
-        if not any(table.indexed_below(set()) for table, _ in below):
-            return
-        record = self.find(connection, key)
-        if record is None or isinstance(record, CorruptRecord):
-            return
-        for table, ref in below:
-            values = [getattr(record, name) for name in ref.to_fields or self.entity.key]
-            for child in table.referring(connection, ref, values):
-                table.forget(connection, child)
 
-    def forget(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> None:
-        """Take a record that is about to go, and what goes with it, out of the search indexes."""
+    def unindex(self, connection: sqlite3.Connection, key: tuple[Any, ...]) -> None:
+        """Take a record that is about to go out of the search index."""
         if self._search is not None:
             self._search.drop(connection, self.entity, key)
-        self._forget_cascaded(connection, key)
 
     def indexed_below(self, seen: set[str]) -> bool:
         """Whether this table, or one that cascades from it, has a search index."""
         if self._search is not None:
             return True
         seen.add(self.entity.name)
-        return any(
-            table.indexed_below(seen)
-            for table in self._tables.values()
-            if table.entity.name not in seen
-            and any(ref.to == self.entity.name and ref.on_delete == "cascade" for ref in table.entity.references)
-        )
+        return any(table.indexed_below(seen) for table, _ in self._cascading() if table.entity.name not in seen)
 
     def referring(self, connection: sqlite3.Connection, ref: Reference, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The keys of the records whose reference has these values."""
@@ -291,7 +310,7 @@ class SqliteTable:
         self._versions.set(connection, self.entity, change.key, change.version, deleted=change.record is None)
         return True
 
-    def reserve(self, connection: sqlite3.Connection, count: int, reserved: int, *, durable: bool) -> int:
+    def reserve(self, connection: sqlite3.Connection, count: int) -> int:
         """The first of `count` numbers above every key and everything reserved before.
 
         Durable where the table has a sequence of SQLite's own; in an adopted table without one a number
@@ -299,15 +318,24 @@ class SqliteTable:
         later `add` a Duplicate.
         """
         name = self.entity.name
-        (highest,) = connection.execute(self._highest).fetchone()
-        first = max(highest or 0, reserved) + 1
-        if durable:
-            (given,) = connection.execute("SELECT max(seq) FROM sqlite_sequence WHERE name = ?", (name,)).fetchone()
-            first = max(first, (given or 0) + 1)
-            last = first + count - 1
-            if not connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, name)).rowcount:
-                connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (name, last))
+        first = max(self._highest_key(connection), self._reserved) + 1
+        last = first + count - 1
+        if self._sequence:
+            # SQLite notes the name as the table's own SQL spells it, which may differ in letter case.
+            text = "SELECT name, seq FROM sqlite_sequence WHERE name = ? COLLATE NOCASE"
+            noted = connection.execute(text, (name,)).fetchone()
+            if noted is None:
+                connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (self._spelled, last))
+            else:
+                first = max(first, noted[1] + 1)
+                last = first + count - 1
+                connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (last, noted[0]))
+        self._reserved = last
         return first
+
+    def _highest_key(self, connection: sqlite3.Connection) -> int:
+        (highest,) = connection.execute(self._highest).fetchone()
+        return highest or 0
 
     # Refusing -----------------------------------------------------------------------------------
 
@@ -380,7 +408,8 @@ class SqliteTable:
     def _any(self, connection: sqlite3.Connection, names: Sequence[str], values: Sequence[Any]) -> bool:
         where = AllOf.of([Compare(self.entity.by_name[n], "eq", v) for n, v in zip(names, values, strict=True)])
         statement, stored = self._statements.matching(where)
-        return connection.execute(statement.text, statement.arrange(stored)).fetchone() is not None
+        with lenient(connection):
+            return connection.execute(statement.text, statement.arrange(stored)).fetchone() is not None
 
 
 def _straight(statement: Statement) -> str:

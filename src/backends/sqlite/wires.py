@@ -28,11 +28,13 @@ from ...values import (
     utc_text,
 )
 
-__all__ = ["DECIMAL", "TIME", "column_type", "install_functions", "wire"]
+__all__ = ["DECIMAL", "DECIMAL_SUM", "TIME", "UNREADABLE", "column_type", "install_functions", "wire"]
 
 DECIMAL = "crossfade_decimal"
 DECIMAL_SUM = "crossfade_decimal_sum"
 TIME = "crossfade_time"
+UNREADABLE = "unreadable"
+"""The sum of decimals of which one is none."""
 
 _decimal = DecimalKind()
 _time = DatetimeKind()
@@ -132,9 +134,9 @@ def install_functions(connection: sqlite3.Connection) -> None:
 def _compare_decimals(a: str, b: str) -> int:
     try:
         left, right = Decimal(a), Decimal(b)
-    except ArithmeticError:
+        return (left > right) - (left < right)
+    except ArithmeticError:  # No number, or NaN, which is no greater or less than any.
         return (a > b) - (a < b)
-    return (left > right) - (left < right)
 
 
 def _canonical_time(stored: Any) -> Any:
@@ -150,15 +152,23 @@ class _DecimalSum:
 
     def __init__(self) -> None:
         self.unscaled = 0
+        self.readable = True
 
     def step(self, stored: Any) -> None:
-        if stored is not None:
-            sign, digits, exponent = _decimal.from_plain(stored).as_tuple()
+        if stored is not None and self.readable:
+            try:
+                value = _decimal.from_plain(stored)
+            except Refused:
+                self.readable = False
+                return
+            sign, digits, exponent = value.as_tuple()
             assert isinstance(exponent, int)
             number = int("".join(map(str, digits))) * 10 ** (exponent + 38)
             self.unscaled += -number if sign else number
 
     def finalize(self) -> str:
+        if not self.readable:
+            return UNREADABLE
         whole, rest = divmod(abs(self.unscaled), 10**38)
         text = f"{'-' if self.unscaled < 0 else ''}{whole}.{rest:038d}"
         return text.rstrip("0").rstrip(".")

@@ -34,7 +34,6 @@ class _Job:
     work: Work
     size: int
     lone: bool
-    single: bool
     future: asyncio.Future[Any] = field(repr=False)
 
 
@@ -53,17 +52,16 @@ class _Thread:
         thread.start()
         return thread
 
-    def submit(self, work: Work, size: int = 1, *, lone: bool = False, single: bool = False) -> asyncio.Future[Any]:
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
         """Queue work; the future brings what it returns or raises.
 
-        `lone` work changes the database by one statement at most: SQLite itself takes that back when it
-        fails, and no savepoint is needed for it. `single` work is nothing but that statement: by itself
-        it needs no transaction around it either.
+        `lone` work changes the database by one statement at most: where no trigger has a say, SQLite
+        itself takes that back when it fails, and no savepoint is needed for it.
         """
         if self._closed:
             raise Unavailable(f"{self._where}: the store is closed")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Job(work, size, lone, single, future))
+        self._queue.put(_Job(work, size, lone, future))
         return future
 
     def _deliver(self, outcomes: Sequence[Outcome]) -> None:
@@ -79,6 +77,11 @@ def _settle(outcomes: Sequence[Outcome]) -> None:
             continue  # Its caller was cancelled and has gone.
         if error is None:
             future.set_result(result)
+        elif isinstance(error, StopIteration):
+            # A future cannot carry it, as it would end whatever generator it passes through.
+            carried = RuntimeError("a function given to mutate() raised StopIteration")
+            carried.__cause__ = error
+            future.set_exception(carried)
         else:
             future.set_exception(error)
 
@@ -90,6 +93,8 @@ class Writer(_Thread):
         super().__init__("crossfade-sqlite-writer", where)
         self._connection = connection
         self._retried = retried
+        self._schema: int | None = None
+        self._triggers = True
         self._thread = self._start(self._run)
 
     async def close(self) -> None:
@@ -151,6 +156,7 @@ class Writer(_Thread):
         outcomes: list[Outcome] = []
         began = time.perf_counter()
         try:
+            self._look_for_triggers()
             for job in jobs:
                 outcomes.append(self._behind_savepoint(job))
                 if time.perf_counter() - began > MAX_BATCH_SECONDS:
@@ -163,9 +169,17 @@ class Writer(_Thread):
             return [self._alone(job) for job in jobs]
         return outcomes
 
+    def _look_for_triggers(self) -> None:
+        """Whether the database has triggers now: one that fails may leave a part of its statement behind."""
+        (schema,) = self._connection.execute("PRAGMA schema_version").fetchone()
+        if schema != self._schema:
+            found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
+            self._schema, self._triggers = schema, found is not None
+
     def _behind_savepoint(self, job: _Job) -> Outcome:
         execute = self._connection.execute
-        if not job.lone:
+        guarded = self._triggers or not job.lone
+        if guarded:
             execute("SAVEPOINT one")
         try:
             result = job.work(self._connection)
@@ -173,21 +187,19 @@ class Writer(_Thread):
             if not self._connection.in_transaction:
                 # SQLite takes the whole transaction back for some errors (a full disk is one).
                 raise _TransactionLost(error) from error
-            if not job.lone:
+            if guarded:
                 execute("ROLLBACK TO one")
                 execute("RELEASE one")
             return job.future, None, self._ours(error)
-        if not job.lone:
+        if guarded:
             execute("RELEASE one")
         return job.future, result, None
 
     def _alone(self, job: _Job) -> Outcome:
         try:
-            if not job.single:
-                self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute("BEGIN IMMEDIATE")
             result = job.work(self._connection)
-            if not job.single:
-                self._connection.execute("COMMIT")
+            self._connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back()
             return job.future, None, self._ours(error)
@@ -234,8 +246,8 @@ class Readers(_Thread):
         self._idle = 0
         self._lock = threading.Lock()
 
-    def submit(self, work: Work, size: int = 1, *, lone: bool = False, single: bool = False) -> asyncio.Future[Any]:
-        future = super().submit(work, size, lone=lone, single=single)
+    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
+        future = super().submit(work, size, lone=lone)
         with self._lock:
             if self._queue.qsize() > self._idle and len(self._threads) < self._most:
                 self._threads.append(self._start(self._run))
