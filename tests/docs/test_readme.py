@@ -36,7 +36,8 @@ def test_what_a_page_shows_runs(story: Story, tmp_path: Path, monkeypatch: pytes
 def test_the_tests_that_a_page_shows_pass(block: Block, tmp_path: Path) -> None:
     """A test module on a page passes as it stands, with the plugin that a user would have."""
     (tmp_path / "test_shown.py").write_text(block.text, encoding="utf-8")
-    (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n", encoding="utf-8")
+    (settings,) = {block.text for block in TOML if "asyncio_mode" in block.text}
+    (tmp_path / "pyproject.toml").write_text(settings, encoding="utf-8")
     installed = "crossfade" in {point.name for point in entry_points(group="pytest11")}
     plugin = [] if installed else ["-p", "crossfade.testing.plugin"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "test_shown.py"]
