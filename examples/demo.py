@@ -226,14 +226,19 @@ def main() -> int:
 
         same = memory == sqlite
         show.heading("The same results on both" if same else "NOT the same results on both")
-        print(f"  {'':<16}  memory  SQLite")
         for name, value in memory.items():
-            other = sqlite[name]
-            print(f"  {name:<16}  " + (f"same    same    {value}" if value == other else f"{value}\n{'':<28}{other}"))
+            told = str(value) if value == sqlite[name] else f"memory: {value}; SQLite: {sqlite[name]}"
+            print(wrapped(f"  {name:<16}  {told}", indent=20))
         print(f"\nTook {time.perf_counter() - began:.1f} seconds.", end=" ")
         print(f"The file is {path}." if keep else "The file is gone again; --keep leaves it to look at.")
-    print("This is one contract on two stores. README.md says what else is here, and what is not yet.")
+    print(wrapped("This is one contract on two stores. README.md says what else is here, and what is not yet."))
     return 0 if same else 1
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """The text in lines of the terminal's width."""
+    width = max(40, shutil.get_terminal_size().columns)
+    return textwrap.fill(text, width, subsequent_indent=" " * indent, drop_whitespace=True, replace_whitespace=False)
 
 
 if __name__ == "__main__":
