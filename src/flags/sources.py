@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,9 @@ class Source(PydanticBaseSettingsSource):
         """The path of every value that this source gives."""
         return _leaves(self._data)
 
+    @abstractmethod
     def origin(self, path: tuple[str, ...]) -> Origin:
         """Where the value at `path` stood."""
-        raise NotImplementedError
 
 
 class OptionSource(Source):

@@ -18,7 +18,7 @@ import pytest
 import crossfade
 from crossfade.events import SchemaDiffers
 
-from .library import ENTITIES, Author, Book, raw, url
+from .bookshop import ENTITIES, Author, Book, raw, url
 
 
 @crossfade.entity("jobs", key="id", unique=["name"], search=("command",))

@@ -16,7 +16,7 @@ import crossfade
 from crossfade.backends.sqlite.errors import _ADVICE, translated
 from crossfade.backends.sqlite.place import file_system_of, refuse_network
 
-from .library import ENTITIES, Author, Book, in_writer, raw, url
+from .bookshop import ENTITIES, Author, Book, in_writer, raw, url
 
 # Codes of SQLite's authorizer share the prefix with result codes, and a few results report no error.
 NOT_ERRORS = set(
@@ -178,7 +178,7 @@ READ_ONLY_FOLDER = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 import crossfade
-from tests.sqlite.library import Author
+from tests.sqlite.bookshop import Author
 
 folder = sys.argv[1]
 path = folder + "/app.db"

@@ -25,7 +25,7 @@ from crossfade.backends.sqlite import inline
 from crossfade.backends.sqlite.connection import rows
 from crossfade.events import BatchRetried
 
-from .library import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
+from .bookshop import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -112,7 +112,8 @@ async def test_a_long_queue_is_split_into_bounded_transactions(tmp_path: Path) -
         for statement in seen:
             inserts = 0 if statement.startswith("BEGIN") else inserts + statement.startswith("INSERT")
             largest = max(largest, inserts)
-        assert 1 < largest <= 256
+        assert largest > 1
+        assert largest <= 256
 
 
 async def test_a_cancelled_caller_leaves_whole_writes(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ WRITER = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[2])
 import crossfade
-from tests.sqlite.library import Note
+from tests.sqlite.bookshop import Note
 
 async def main():
     async with crossfade.open(sys.argv[1], entities=[Note]) as store:
@@ -188,7 +189,7 @@ COUNTER = """
 import asyncio, sys
 sys.path.insert(0, sys.argv[2])
 import crossfade
-from tests.sqlite.library import Note
+from tests.sqlite.bookshop import Note
 
 async def main():
     async with crossfade.open(sys.argv[1], entities=[Note]) as store:
@@ -217,7 +218,7 @@ def test_processes_that_open_a_new_file_together_agree(tmp_path: Path) -> None:
         """
         import sys; sys.path.insert(0, sys.argv[2])
         import crossfade
-        from tests.sqlite.library import ENTITIES, Note
+        from tests.sqlite.bookshop import ENTITIES, Note
         with crossfade.open_sync(sys.argv[1], entities=ENTITIES) as store:
             store.repository(Note).add(Note(text="x"))
         """
