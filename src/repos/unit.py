@@ -32,7 +32,7 @@ from ..backends.evaluate import aggregated, has_words, selected
 from ..entity import Entity
 from ..errors import Conflict, CorruptRecord, Duplicate, Missing, Unavailable, Unsupported
 from ..events import Runtime
-from ..query import Aggregate, Condition
+from ..query import Aggregate, Condition, comparable
 from ..shapes import Field
 from .repository import Repository
 
@@ -245,11 +245,16 @@ class Overlay(Backend):
         # Every own key may push one stored record out of the page, so that many more are fetched.
         wider = Query(query.entity, query.where, query.order, query.position, query.limit + len(own))
         stored = await self.base.select(wider)
-        bad = [found for found in stored if isinstance(found, CorruptRecord)]
-        if bad:
-            raise bad[0]
-        kept = [r for r in stored if query.entity.key_tuple(query.entity.key_of(r)) not in own]
-        return selected(query, [*kept, *(r for r in own.values() if r is not None)])
+        kept = [found for found in stored if _key_of(query.entity, found) not in own]
+        mine = [r for r in own.values() if r is not None]
+        bad = [found for found in kept if isinstance(found, CorruptRecord)]
+        if not bad:
+            return selected(query, [*kept, *mine])
+        if [item.field.name for item in query.order if not item.descending] != list(query.entity.key):
+            raise bad[0]  # By its other fields nothing can tell where it belongs.
+        merged = [*kept, *selected(query, mine)]
+        merged.sort(key=lambda found: _comparable_key(query.entity, _key_of(query.entity, found)))
+        return merged[: query.limit]
 
     async def aggregate(
         self, entity: Entity, where: Condition, by: Sequence[Field], figures: Mapping[str, Aggregate]
@@ -282,3 +287,13 @@ class Overlay(Backend):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         self._refuse_ended()
         return await self.base.state(entity, key)
+
+
+def _key_of(entity: Entity, found: Found) -> tuple[Any, ...] | None:
+    if not isinstance(found, CorruptRecord):
+        return entity.key_tuple(entity.key_of(found))
+    return None if found.key is None else entity.key_tuple(found.key)
+
+
+def _comparable_key(entity: Entity, key: tuple[Any, ...] | None) -> tuple[Any, ...]:
+    return () if key is None else tuple(comparable(f.kind, v) for f, v in zip(entity.key_fields, key, strict=True))

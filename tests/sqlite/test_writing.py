@@ -461,3 +461,56 @@ async def test_reserved_numbers_are_not_given_out_again(tmp_path: Path, table: s
         assert await store.repository(Note).count() == 3
     if "Notes" in table:
         assert len(raw(path, "SELECT * FROM sqlite_sequence")) == 1
+
+
+@crossfade.entity("wide", key=("a", "b", "c", "d"), search=("text",))
+@dataclasses.dataclass(kw_only=True)
+class Wide:
+    a: str
+    b: str
+    c: str
+    d: str
+    text: str
+
+
+async def test_the_longest_keys_have_index_entries_of_their_own(tmp_path: Path) -> None:
+    """Keys that differ only far behind their beginning are found, changed and forgotten apart."""
+    long = "\x01" * 1024
+    async with crossfade.open(url(tmp_path / "app.db"), entities=[Wide]) as store:
+        wide = store.repository(Wide)
+        await wide.add_many([Wide(a=long, b=long, c=long, d=long[1:] + last, text=f"word {last}") for last in "xyz"])
+        await wide.delete((long, long, long, long[1:] + "y"))
+        assert sorted(found.text for found in await wide.search("word")) == ["word x", "word z"]
+
+
+async def test_a_unit_scans_past_a_damaged_record(tmp_path: Path) -> None:
+    """With writes of its own laid over, `corrupt=` still takes what cannot be read, in its place."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=ENTITIES) as store:
+        await store.repository(Book).add_many([Book(id=key, title=key) for key in "abcd"])
+        raw(path, "UPDATE books SET price = 'much' WHERE id = 'b'")
+        bad: list[crossfade.CorruptRecord] = []
+        async with store.unit() as unit:
+            books = unit.repository(Book)
+            await books.patch("c", title="new")
+            await books.add(Book(id="aa", title="aa"))
+            assert [book.title async for book in books.scan(corrupt=bad.append)] == ["a", "aa", "new", "d"]
+            assert [book.id for book in await books.page(limit=2)] == ["a", "aa"]
+            with pytest.raises(crossfade.CorruptRecord):
+                await books.page(limit=3)
+        assert [error.key for error in bad] == ["b"]
+
+
+async def test_a_reference_checked_on_commit_is_dangling_too(tmp_path: Path) -> None:
+    """An adopted table may check its references late; the error is the same class, and nothing is stored."""
+    path = tmp_path / "app.db"
+    raw(path, "CREATE TABLE authors (id TEXT PRIMARY KEY, name TEXT)")
+    raw(
+        path,
+        "CREATE TABLE books (id TEXT PRIMARY KEY, title TEXT, author_id TEXT REFERENCES authors (id) "
+        "DEFERRABLE INITIALLY DEFERRED, price TEXT, printed_at TEXT, blurb TEXT, extra TEXT)",
+    )
+    async with crossfade.open(url(path), entities=[Author, Book]) as store:
+        with pytest.raises(crossfade.DanglingReference):
+            await store.repository(Book).add(Book(id="1", title="t", author_id="nobody"))
+        assert await store.repository(Book).count() == 0

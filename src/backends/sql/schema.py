@@ -65,7 +65,7 @@ def _table(
 def _column(
     item: Field, entity: Entity, name: str, type_: TypeEngine[Any], literal: Callable[[Field, Any], Any]
 ) -> sa.Column[Any]:
-    default = None
+    default: sa.ColumnElement[Any] | None = None
     constant = getattr(item.literal, "value", item.literal)
     if isinstance(constant, str | int | float) and not item.secret and item.kind.orderable:
         stored = literal(item, item.literal)

@@ -9,6 +9,7 @@ from typing import Final
 from ...errors import (
     Corrupt,
     CrossfadeError,
+    DanglingReference,
     DiskFull,
     InvalidRecord,
     Locked,
@@ -88,6 +89,9 @@ def translated(error: Exception, where: str, entity: str | None = None) -> Cross
     cls, reason = _ADVICE.get(getattr(error, "sqlite_errorcode", -1) & 0xFF) or _by_class(error)
     if cls is SchemaMismatch and any(part in str(error) for part in _SPEAKS_OF_STRUCTURE):
         reason = f"{error}; it was changed by another program, or belongs to another version of the application"
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        # Checked when the transaction ends, so that nothing says whose it was.
+        cls, reason = DanglingReference, "a reference that the database checks on committing leads nowhere"
     if issubclass(cls, InvalidRecord):
         return cls(entity or "a record", reason=f"{reason}{_constraint(error)}")
     return cls(f"{where}: {reason}")

@@ -1,13 +1,14 @@
 """Word search: an FTS5 index beside the tables that we made, a scan of those that we adopted.
 
 The index holds the contract's own words, already folded, so that it answers exactly as every other
-backend does. Beside them stands the key, as one word of its own, by which an entry is found again.
+backend does. Beside them stands the key, and a digest of it as one word, by which an entry is found again.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -45,10 +46,11 @@ class SearchIndex:
         quote = dialect.dialect().identifier_preparer.quote_identifier
         name = quote(index_name(entity))
         # The tokenizer "ascii" takes every character beyond ASCII as part of a word: our words stay whole.
-        self.create = f"CREATE VIRTUAL TABLE {name} USING fts5(key, words, tokenize='ascii', detail='column')"
-        self._insert = f"INSERT INTO {name} (key, words) VALUES (?, ?)"
+        columns = "key, place UNINDEXED, words, tokenize='ascii', detail='column'"
+        self.create = f"CREATE VIRTUAL TABLE {name} USING fts5({columns})"
+        self._insert = f"INSERT INTO {name} (key, place, words) VALUES (?, ?, ?)"
         self._delete = f"DELETE FROM {name} WHERE {name} MATCH ?"
-        self._find = f"SELECT key FROM {name} WHERE {name} MATCH ?"
+        self._find = f"SELECT place FROM {name} WHERE {name} MATCH ?"
 
     def put(self, connection: sqlite3.Connection, entity: Entity, record: Any) -> None:
         """Index a record that was stored."""
@@ -58,11 +60,11 @@ class SearchIndex:
         for name in entity.search:
             found.update(dict.fromkeys(words_of(getattr(record, name) or "")))
         if found:
-            connection.execute(self._insert, (_key_word(entity, key), " ".join(found)))
+            connection.execute(self._insert, (_key_word(entity, key), entity.key_text(key), " ".join(found)))
 
     def drop(self, connection: sqlite3.Connection, entity: Entity, key: tuple[Any, ...]) -> None:
         """Forget a record."""
-        connection.execute(self._delete, (f'key : "{_key_word(entity, key)}"',))
+        connection.execute(self._delete, (f"key : {_key_word(entity, key)}",))
 
     def find(
         self,
@@ -76,7 +78,7 @@ class SearchIndex:
         """Records that hold all words now; entries that other programs made stale are passed over."""
         wanted = " AND ".join(f'"{word}"' for word in words)
         entries = connection.execute(self._find, (f"words : ({wanted})",))
-        views = (look_up(connection, _key_of(entity, key_word)) for (key_word,) in entries)
+        views = (look_up(connection, _key_of(entity, place)) for (place,) in entries)
         passing = (view for view in views if view is not None and where.matches(view))
         return scanned(entity, passing, words, limit)
 
@@ -94,9 +96,10 @@ def _holds(entity: Entity, view: RowView, words: Sequence[str]) -> bool:
 
 
 def _key_word(entity: Entity, key: tuple[Any, ...]) -> str:
-    return "k" + entity.key_text(key).encode().hex()
+    # A digest, because a word may not be as long as a key: FTS5 would cut it, and two keys share an entry.
+    return "k" + blake2b(entity.key_text(key).encode(), digest_size=20).hexdigest()
 
 
-def _key_of(entity: Entity, key_word: str) -> tuple[Any, ...]:
-    plain = load_json(bytes.fromhex(key_word[1:]))
+def _key_of(entity: Entity, place: str) -> tuple[Any, ...]:
+    plain = load_json(place)
     return tuple(item.kind.from_plain(value) for item, value in zip(entity.key_fields, plain, strict=True))
