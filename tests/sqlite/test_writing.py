@@ -22,7 +22,7 @@ import pytest
 import crossfade
 from crossfade.backends.sqlite import backend as backend_module
 from crossfade.backends.sqlite import inline
-from crossfade.backends.sqlite.connection import rows
+from crossfade.backends.sqlite.connection import connect, rows
 from crossfade.events import BatchRetried
 
 from .bookshop import ENTITIES, Author, Book, Note, backend, in_writer, raw, url
@@ -514,3 +514,48 @@ async def test_a_reference_checked_on_commit_is_dangling_too(tmp_path: Path) -> 
         with pytest.raises(crossfade.DanglingReference):
             await store.repository(Book).add(Book(id="1", title="t", author_id="nobody"))
         assert await store.repository(Book).count() == 0
+
+
+async def test_several_keys_are_read_at_one_moment(tmp_path: Path) -> None:
+    """Two records that are always written together are never seen apart."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        notes = store.repository(Note)
+        await notes.add_many([Note(id=1, text="0"), Note(id=2, text="0")])
+        over = False
+
+        async def write() -> None:
+            nonlocal over
+            for number in range(300):
+                await notes.upsert_many([Note(id=1, text=str(number)), Note(id=2, text=str(number))])
+            over = True
+
+        async def read() -> int:
+            seen = 0
+            while not over:
+                found = await notes.get_many([1, 2])
+                assert found[1].text == found[2].text
+                seen += 1
+            return seen
+
+        _, *seen = await asyncio.gather(write(), read(), read())
+        assert min(number for number in seen if number is not None) > 10
+
+
+async def test_reading_connections_cannot_write(tmp_path: Path) -> None:
+    """Whatever is run on them by mistake."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        connection = connect(backend(store)._options, writes=False)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("INSERT INTO notes (text) VALUES ('x')")
+        connection.close()
+
+
+async def test_a_units_own_writes_do_not_crowd_out_stored_hits(tmp_path: Path) -> None:
+    """What the unit took the word from makes room for what still has it."""
+    async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
+        await store.repository(Book).add_many([Book(id=key, title="word") for key in "abc"])
+        async with store.unit() as unit:
+            books = unit.repository(Book)
+            await books.patch("a", title="other")
+            await books.delete("b")
+            assert [book.id for book in await books.search("word", limit=1)] == ["c"]
