@@ -56,6 +56,9 @@ def load_settings(
         chosen["store"] = source
     elif source is not None:
         path = Path(source)
+        if path.suffix in (".db", ".sqlite", ".sqlite3"):
+            told = shown(str(path))
+            raise SettingsError(f"{told} is no settings file (*.toml); for a SQLite file write sqlite:///{path.name}")
     elif Path(DEFAULT_FILE).exists():
         path = Path(DEFAULT_FILE)
     environ = os.environ if environ is None else environ

@@ -208,6 +208,8 @@ def _scheme_advice(text: str) -> str:
     # Only what is plainly a path is repeated: a lone word could be a key that landed in the wrong variable.
     if len(text) <= 200 and re.fullmatch(r"[A-Za-z0-9_./-]+\.(db|sqlite3?)", text):
         return f"did you mean sqlite:///{text}?"
+    if text.strip(":") == "memory":
+        return "did you mean memory:?"
     if re.fullmatch(r"(\./|/)?[A-Za-z0-9_./-]+\.toml", text):
         return "for a settings file give its path where a path is expected, not as a URL"
     return f"did you mean sqlite:///app.db? A store is written {_EXAMPLES}"

@@ -437,3 +437,13 @@ def test_settings_are_frozen() -> None:
         with pytest.raises(TypeError):
             mapping["x"] = None  # type: ignore[index]
     assert asdict(settings)["groups"]["polls"].retention == timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("source", "advice"),
+    [("memory", "did you mean memory:"), (":memory:", "memory:"), (Path("app.db"), "write sqlite:///app.db")],
+)
+def test_a_store_that_is_written_almost_right_is_told_how(source: str | Path, advice: str) -> None:
+    """Where the scheme is left out, or a path is given as an object, the sentence has the URL."""
+    with pytest.raises(SettingsError, match=advice):
+        load_settings(source, environ={})
