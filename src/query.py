@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .shapes import Field
 
 __all__ = [
+    "COMPARISONS",
     "EVERYTHING",
     "NOTHING",
     "Aggregate",
@@ -47,13 +48,16 @@ MAX_VALUES: Final = 10_000
 MAX_LEVELS: Final = 50
 
 Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null", "contains", "not contains"]
-_TESTS: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
     "eq": operator.eq,
     "ne": operator.ne,
     "lt": operator.lt,
     "le": operator.le,
     "gt": operator.gt,
     "ge": operator.ge,
+}
+_TESTS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
+    **COMPARISONS,
     "contains": operator.contains,
     "not contains": lambda held, part: part not in held,
 }

@@ -308,3 +308,33 @@ async def test_literal_defaults_stand_in_the_schema_as_they_are(tmp_path: Path) 
     async with crossfade.open(url(path), entities=[Odd]) as store:
         raw(path, "INSERT INTO odd (id, nul) VALUES ('a', 'x')")
         assert await store.repository(Odd).get("a") == Odd(id="a", nul="x")
+
+
+@crossfade.entity(
+    "tickets",
+    key="id",
+    indexes=[
+        crossfade.Index("state", name="live", where=lambda t: t.state.in_(["new", "open", "held"])),
+        crossfade.Index("code", name="by_code", unique=True),
+    ],
+)
+@dataclass(kw_only=True)
+class Ticket:
+    id: str
+    state: str
+    code: str
+
+
+async def test_each_index_is_made_once_and_with_its_whole_filter(tmp_path: Path) -> None:
+    """A list of any length fits into a partial index, and a unique index is the unique set, not a second one."""
+    path = tmp_path / "app.db"
+    async with crossfade.open(url(path), entities=[Ticket]) as store:
+        tickets = store.repository(Ticket)
+        await tickets.add(Ticket(id="1", state="new", code="a"))
+        with pytest.raises(crossfade.Duplicate) as caught:
+            await tickets.add(Ticket(id="2", state="new", code="a"))
+        assert caught.value.fields == ("code",)
+    made = dict(raw(path, "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
+    assert set(made) == {"live", "by_code"}
+    assert all(f"'{word}'" in made["live"] for word in ("new", "open", "held"))
+    assert raw(path, "SELECT count(*) FROM pragma_index_list('tickets') WHERE origin = 'u'") == [(0,)]

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
-from ...query import AllOf, AnyOf, Compare, Condition
+from ...query import COMPARISONS, AllOf, AnyOf, Compare, Condition
 
 __all__ = ["Columns", "leaf_values", "padded", "predicate"]
-
-_OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-}
 
 Columns = Mapping[str, sa.ColumnElement[Any]]
 
@@ -76,5 +66,5 @@ def _compare(leaf: Compare, column: sa.ColumnElement[Any], values: Iterator[Any]
             return sa.func.instr(column, next(values)) > 0
         case "not contains":
             return sa.func.instr(column, next(values)) == 0
-    test: sa.ColumnElement[bool] = _OPERATORS[leaf.op](column, next(values))
+    test: sa.ColumnElement[bool] = COMPARISONS[leaf.op](column, next(values))
     return test

@@ -11,7 +11,7 @@ from sqlalchemy.types import TypeEngine
 from ...entity import Entity
 from ...query import Condition
 from ...shapes import Field
-from .conditions import predicate
+from .conditions import leaf_values, predicate
 
 __all__ = ["Tables", "build_tables"]
 
@@ -43,8 +43,9 @@ def _table(
     names = {item.name: item.column_in(kind) for item in entity.fields}
     columns = [_column(item, entity, names[item.name], type_of(item), literal) for item in entity.fields]
     constraints: list[sa.Constraint] = [sa.PrimaryKeyConstraint(*(names[name] for name in entity.key))]
+    by_index = {index.fields for index, _ in entity.indexes if index.unique}
     for unique in entity.unique:
-        if unique.where is None:
+        if unique.where is None and unique.fields not in by_index:
             constraints.append(sa.UniqueConstraint(*(names[name] for name in unique.fields)))
     for ref in entity.references:
         if ref.enforced:
@@ -81,11 +82,6 @@ def _indexes(entity: Entity, table: sa.Table, names: Mapping[str, str], literal:
         columns = [table.c[names[name]] for name in index.fields]
         name = index.name or "_".join(["ix", entity.name, *index.fields])
         sa.Index(name, *columns, unique=index.unique, **_partial(where, table, names, literal))
-    for unique in entity.unique:
-        if unique.where is not None and not any(
-            index.unique and index.fields == unique.fields for index, _ in entity.indexes
-        ):
-            raise AssertionError("a partial unique set is declared by its index")
 
 
 def _partial(
@@ -95,10 +91,7 @@ def _partial(
         return {}
     columns = {field: table.c[column] for field, column in names.items()}
     values: Iterable[Any] = (
-        sa.literal(literal(leaf.field, value))
-        for leaf in where.leaves()
-        for value in (leaf.value if leaf.op in ("in", "not in") else (leaf.value,))
-        if leaf.op not in ("null", "not null")
+        sa.literal(literal(leaf.field, value)) for leaf in where.leaves() for value in leaf_values(leaf)
     )
     clause = predicate(where, columns, iter(values))
     return {"sqlite_where": clause, "postgresql_where": clause}
