@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, TypeVar
 
+from .documents import is_document
 from .errors import DeclarationError, InvalidQuery, InvalidRecord, show_key
 from .query import Condition, Fields, nearest
 from .shapes import Field, OnDelete, Ref, Shape, shape_of
@@ -34,6 +35,9 @@ class Index:
 
     With `unique=True` no two records that match `where` may agree in all these fields (a null agrees
     with nothing). `name` is the index's name in SQL; without it one is made of table and fields.
+
+    Over one JSON, list, dict or nested record field (`Index("tags")`, neither unique nor with `where`) it
+    serves `holds` where the store can index documents; elsewhere it makes nothing.
     """
 
     fields: tuple[str, ...]
@@ -127,6 +131,10 @@ class Entity:
     @property
     def key_fields(self) -> tuple[Field, ...]:
         return tuple(self.by_name[name] for name in self.key)
+
+    def over_document(self, index: Index) -> bool:
+        """Whether an index of this entity is one over a document, which not every store can make."""
+        return is_document(self.by_name[index.fields[0]].kind)
 
     def build(self, values: Mapping[str, Any], key: Any = None) -> Any:
         """A record from field values; what the class itself refuses becomes InvalidRecord, about `key`."""
@@ -317,7 +325,7 @@ class _Declaration:
         sets = [UniqueSet(self._plain_fields(names, "unique")) for names in unique]
         judged: list[tuple[Index, Condition | None]] = []
         for index in indexes:
-            self._plain_fields(index.fields, "an index")
+            self._indexed(index)
             where = self._where(index)
             if index.unique:
                 sets.append(UniqueSet(index.fields, where))
@@ -379,6 +387,17 @@ class _Declaration:
                 raise self.refuse(f"{where} names {item!r}; a {self.by_name[item].kind.name} field cannot be indexed")
         return tuple(names)
 
+    def _indexed(self, index: Index) -> None:
+        documents = [name for name in self.known(index.fields, "an index") if is_document(self.by_name[name].kind)]
+        if not documents:
+            self._plain_fields(index.fields, "an index")
+        elif len(index.fields) > 1 or index.unique or index.where is not None:
+            name = documents[0]
+            raise self.refuse(
+                f"an index over {name!r}, a {self.by_name[name].kind.name} field, serves holds() and nothing else: "
+                f"write Index({name!r}) for it, with no other field, not unique and without where"
+            )
+
     def _where(self, index: Index) -> Condition | None:
         if index.where is None:
             return None
@@ -390,6 +409,8 @@ class _Declaration:
             raise self.refuse("an index's where must return a filter, for instance lambda m: m.read_at == None")
         if any(isinstance(leaf.field.kind, BytesKind) for leaf in where.leaves()):
             raise self.refuse("an index's where cannot compare a bytes field")
+        if any(leaf.op in ("holds", "not holds") for leaf in where.leaves()):
+            raise self.refuse("an index's where cannot use holds(); say it by a field of its own")
         return where
 
     def _references(self, given: list[Reference]) -> list[Reference]:

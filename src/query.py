@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
-from .errors import InvalidQuery
+from .documents import Part, holds, is_document, part_of
+from .errors import CorruptRecord, InvalidQuery
 from .nested import SecretKind
 from .values import EnumKind, Kind, Refused, TextKind
 
@@ -47,7 +48,8 @@ MAX_COMPARISONS: Final = 500
 MAX_VALUES: Final = 10_000
 MAX_LEVELS: Final = 50
 
-Operator = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null", "contains", "not contains"]
+_Comparison = Literal["eq", "ne", "lt", "le", "gt", "ge", "in", "not in", "null", "not null"]
+Operator = Literal[_Comparison, "contains", "not contains", "holds", "not holds"]
 COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], Any]]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -61,20 +63,16 @@ _TESTS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
     "contains": operator.contains,
     "not contains": lambda held, part: part not in held,
 }
-_OPPOSITE: Final[dict[Operator, Operator]] = {
-    "eq": "ne",
-    "ne": "eq",
-    "lt": "ge",
-    "ge": "lt",
-    "gt": "le",
-    "le": "gt",
-    "in": "not in",
-    "not in": "in",
-    "null": "not null",
-    "not null": "null",
-    "contains": "not contains",
-    "not contains": "contains",
-}
+_PAIRS: Final[Sequence[tuple[Operator, Operator]]] = (
+    ("eq", "ne"),
+    ("lt", "ge"),
+    ("gt", "le"),
+    ("in", "not in"),
+    ("null", "not null"),
+    ("contains", "not contains"),
+    ("holds", "not holds"),
+)
+_OPPOSITE: Final[Mapping[Operator, Operator]] = {**dict(_PAIRS), **{other: one for one, other in _PAIRS}}
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -136,7 +134,10 @@ def _condition(value: object) -> Condition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compare(Condition):
-    """One comparison of a field with a canonical value; `or_null` lets records with a null there pass too."""
+    """One comparison of a field with a canonical value; `or_null` lets records with a null there pass too.
+
+    The value of `in` is a tuple of them, that of `holds` a Part.
+    """
 
     field: Field
     op: Operator
@@ -144,7 +145,12 @@ class Compare(Condition):
     or_null: bool = False
 
     def matches(self, record: Any) -> bool:
-        value = getattr(record, self.field.name)
+        try:
+            value = getattr(record, self.field.name)
+        except CorruptRecord:
+            if isinstance(self.value, Part):
+                return self.op == "not holds"  # What is damaged holds nothing.
+            raise
         if self.op == "null":
             return value is None
         if self.op == "not null":
@@ -152,6 +158,8 @@ class Compare(Condition):
         if value is None:
             return self.or_null
         kind = self.field.kind
+        if isinstance(self.value, Part):
+            return holds(kind.to_plain(value), self.value.plain) is (self.op == "holds")
         held = comparable(kind, kind.canonical(value))
         if self.op in ("in", "not in"):
             return (held in [comparable(kind, item) for item in self.value]) is (self.op == "in")
@@ -168,7 +176,16 @@ class Compare(Condition):
         yield self
 
     def size(self) -> tuple[int, int, int]:
+        if isinstance(self.value, Part):
+            return 1, self.value.count, 1
         return 1, len(self.value) if self.op in ("in", "not in") else 1, 1
+
+    def plain_values(self) -> list[Any]:
+        """The values as plain JSON, by which filters of one shape are told apart."""
+        if isinstance(self.value, Part):
+            return [self.value.text]
+        given = self.value if self.op in ("in", "not in") else (self.value,)
+        return [None if value is None else self.field.kind.to_plain(value) for value in given]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -279,7 +296,9 @@ class FieldRef:
         if isinstance(self.field.kind, SecretKind):
             raise self._refuse("a secret cannot be filtered, ordered or aggregated")
         if not self.field.kind.orderable:
-            raise self._refuse(f"a {self.field.kind.name} field can only be compared with None")
+            raise self._refuse(
+                f"a {self.field.kind.name} field can only be compared with None, or asked what it holds()"
+            )
         return self.field
 
     def _value(self, value: Any) -> Any:
@@ -363,6 +382,35 @@ class FieldRef:
         if not isinstance(self._orderable().kind, TextKind):
             raise self._refuse("contains() needs a text field")
         return Compare(self.field, "contains", self._value(part))
+
+    def holds(self, part: Any) -> Condition:
+        """Records whose document (JSON, list, dict or nested record) holds `part`: `v.tags.holds("red")`.
+
+        An object holds another when it has each of its names, with a value that holds the value there. A
+        list holds another when each element of that is held by some element of it: order and repeats do
+        not count. Everything else holds what equals it; numbers compare by value (1 is 1.0), true is not 1,
+        null is null. One exception, for the document itself and nothing inside it: a list holds a plain
+        value, one that is neither list nor object, when one of its elements equals it.
+
+        `part` is what the field's type has there (a datetime for a list of datetimes, some names of a
+        nested record) or plain JSON as it is stored. Of a list of records one is asked for in a list:
+        `v.lines.holds([{"sku": "b7"}])`. A null in a list is found by `holds([None])`, a field that is
+        null by `== None`. Null holds nothing, and neither does what is stored and is not JSON. `part` has
+        at most 65,536 bytes as JSON, and every value in it counts as one of the filter's.
+        """
+        kind = self.field.kind
+        if not is_document(kind):
+            raise self._refuse(
+                "holds() asks a json, list, map or record field with no secret in it; ask a text with contains()"
+            )
+        if part is None:
+            raise self._refuse("no document holds None; a null is found by == None, one in a list by holds([None])")
+        try:
+            found = Compare(self.field, "holds", part_of(kind, part))
+        except Refused as refused:
+            raise self._refuse(f"what it is to hold {refused}") from None
+        _bounded([found])
+        return found
 
     def asc(self) -> Order:
         """Smallest first, null before everything."""

@@ -63,10 +63,7 @@ def decode_cursor(key: bytes, entity: Entity, order: Sequence[Order], where: Con
 
 
 def _mac(key: bytes, entity: Entity, order: Sequence[Order], where: Condition, body: bytes) -> bytes:
-    values = []
-    for leaf in where.leaves():
-        given = leaf.value if isinstance(leaf.value, tuple) else (leaf.value,)
-        values.append([None if value is None else leaf.field.kind.to_plain(value) for value in given])
+    values = [leaf.plain_values() for leaf in where.leaves()]
     directions = [[item.field.name, item.descending] for item in order]
     bound = dump_json([entity.name, directions, repr(where.shape()), values]).encode()
     digest = blake2b(key=blake2b(key).digest(), digest_size=_MAC_BYTES, person=b"crossfade cursor")

@@ -54,6 +54,18 @@ MISTAKES: list[tuple[str, dict[str, Any], str]] = [
     ("an unknown unique field", {"unique": ["nam"]}, "unique names the field 'nam'.*did you mean 'name'"),
     ("a unique list", {"unique": ["tags"]}, "a list field cannot be indexed"),
     ("an unknown index field", {"indexes": ["nam"]}, "an index names the field 'nam'"),
+    ("a unique index over a list", {"indexes": [Index("tags", unique=True)]}, "'tags', a list field, serves holds"),
+    ("a list indexed with more", {"indexes": [("name", "tags")]}, r"write Index\('tags'\) for it, with no other field"),
+    (
+        "an index over some lists",
+        {"indexes": [Index("tags", where=lambda t: t.name == "x")]},
+        "not unique and without where",
+    ),
+    (
+        "an index where a document holds something",
+        {"indexes": [Index("name", where=lambda t: (t.name > "a") & ~t.tags.holds("x"))]},
+        r"where cannot use holds\(\)",
+    ),
     ("an index's bad filter", {"indexes": [Index("name", where=lambda t: t.nam == "x")]}, "where: things has no field"),
     ("an index's non-filter", {"indexes": [Index("name", where=NO_FILTER)]}, "must return a filter"),
     ("a search in numbers", {"search": ("size",)}, "'size', which is not a text field"),

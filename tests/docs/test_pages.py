@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import crossfade
-from crossfade import StoreUrl, errors, query
+from crossfade import StoreUrl, documents, errors, query
 from crossfade.backends import registry
 from crossfade.backends.sqlite import connection, inline, worker
 from crossfade.events import Runtime
@@ -44,6 +44,8 @@ def test_the_contract_has_every_verb() -> None:
 def test_the_bounds_of_a_filter_are_the_real_ones() -> None:
     told = " ".join(page("contract.md").split())
     assert f"at most {query.MAX_COMPARISONS} comparisons and {query.MAX_VALUES:,} values" in told
+    for said in (told, " ".join((crossfade.FieldRef.holds.__doc__ or "").split())):
+        assert f"at most {documents.MAX_PART_BYTES:,} bytes as JSON" in said
 
 
 # Errors -----------------------------------------------------------------------------------------

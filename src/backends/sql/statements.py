@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -12,10 +12,10 @@ from sqlalchemy.engine import Dialect
 
 from ...codec import Codec
 from ...entity import Entity
-from ...query import Aggregate, AllOf, Condition, after
+from ...query import Aggregate, AllOf, Compare, Condition, after
 from ...shapes import Field
 from ..base import Query
-from .conditions import Columns, leaf_values, predicate
+from .conditions import Columns, Spelling, leaf_values, predicate
 
 __all__ = ["Figures", "Statement", "Statements"]
 
@@ -51,7 +51,14 @@ class Statements:
     """
 
     def __init__(
-        self, codec: Codec, table: sa.Table, columns: Columns, exact: Columns, dialect: Dialect, figures: Figures
+        self,
+        codec: Codec,
+        table: sa.Table,
+        columns: Columns,
+        exact: Columns,
+        dialect: Dialect,
+        figures: Figures,
+        spelling: Spelling,
     ) -> None:
         self.entity: Entity = codec.entity
         self._codec = codec
@@ -60,6 +67,7 @@ class Statements:
         self._exact = exact
         self._dialect = dialect
         self._figures = figures
+        self._spelling = spelling
         self._bare = [table.c[name] for name in codec.columns]
         self._shapes: dict[Any, Statement] = {}
 
@@ -122,13 +130,10 @@ class Statements:
         return self._cached(shape, lambda: self._select(where, query, len(values) - 1)), values
 
     def _select(self, where: Condition, query: Query, limit_position: int) -> Statement:
-        ordered = [
-            self._columns[item.field.name].desc() if item.descending else self._columns[item.field.name].asc()
-            for item in query.order
-        ]
+        ordered = [self._ordered(item.field, descending=item.descending) for item in query.order]
 
         def make(values: Iterator[Any]) -> sa.Executable:
-            clause = predicate(where, self._columns, values, self._exact)
+            clause = self._clause(where, values)
             return sa.select(*self._bare).where(clause).order_by(*ordered).limit(next(values))
 
         return self.compile(make)
@@ -137,9 +142,7 @@ class Statements:
         """All columns of everything that matches, in no order."""
         statement = self._cached(
             ("matching", where.shape()),
-            lambda: self.compile(
-                lambda values: sa.select(*self._bare).where(predicate(where, self._columns, values, self._exact))
-            ),
+            lambda: self.compile(lambda values: sa.select(*self._bare).where(self._clause(where, values))),
         )
         return statement, self._values(where)
 
@@ -159,16 +162,26 @@ class Statements:
                 self._figures(figure, self._columns[figure.field.name]) if figure.field else sa.func.count()
                 for figure in figures.values()
             ]
-            clause = predicate(where, self._columns, values, self._exact)
+            clause = self._clause(where, values)
             statement = sa.select(*groups, *wanted).select_from(self._table).where(clause)
-            return statement.group_by(*groups).order_by(*groups) if groups else statement
+            return statement.group_by(*groups).order_by(*map(self._ordered, by)) if groups else statement
 
         return self.compile(make)
 
+    def _ordered(self, field: Field, descending: bool = False) -> sa.ColumnElement[Any]:
+        """What to order by; a dialect that does not take null for the least says so here."""
+        column = self._columns[field.name]
+        return column.desc() if descending else column.asc()
+
+    def _clause(self, where: Condition, values: Iterator[Any]) -> sa.ColumnElement[bool]:
+        return predicate(where, self._columns, values, self._spelling, self._exact)
+
     def _values(self, where: Condition) -> list[Any]:
-        return [
-            self._codec.encode_field[leaf.field.name](value) for leaf in where.leaves() for value in leaf_values(leaf)
-        ]
+        return [value for leaf in where.leaves() for value in self._stored(leaf)]
+
+    def _stored(self, leaf: Compare) -> Iterable[Any]:
+        values = leaf_values(leaf)
+        return values if leaf.op in ("holds", "not holds") else map(self._codec.encode_field[leaf.field.name], values)
 
     def _cached(self, shape: Any, make: Callable[[], Statement]) -> Statement:
         statement = self._shapes.get(shape)

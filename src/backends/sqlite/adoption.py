@@ -173,7 +173,7 @@ def _differences(
     }
     lies = {item.name: column.casefold() for item, column in zip(entity.fields, codec.columns, strict=True)}
     for index, _ in entity.indexes:
-        if tuple(lies[name] for name in index.fields) not in indexed:
+        if not entity.over_document(index) and tuple(lies[name] for name in index.fields) not in indexed:
             yield f"there is no index over {', '.join(index.fields)}"
     known = set(lies.values())
     for name, column in columns.items():

@@ -26,7 +26,7 @@ from .connection import lenient, rows
 from .errors import constraint_columns, translated
 from .search import SearchIndex, scanned
 from .versions import Versions
-from .wires import DECIMAL_SUM, UNREADABLE
+from .wires import DECIMAL_SUM, SPELLING, UNREADABLE
 
 __all__ = ["SqliteTable"]
 
@@ -58,7 +58,7 @@ class SqliteTable:
         self._spelled = adopted.spelled
         self._reserved = 0
         self._tables = tables
-        self._statements = Statements(codec, table, columns, exact, _DIALECT, _figure)
+        self._statements = Statements(codec, table, columns, exact, _DIALECT, _figure, SPELLING)
         self.by_key = _straight(self._statements.by_key())
         self._insert = _straight(self._statements.insert())
         self._insert_minted = _straight(self._statements.insert(without_key=True)) if entity.minted else ""

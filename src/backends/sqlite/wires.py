@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from ...codec import Shortcut, Wire, json_wire
+from ...documents import holds_stored
 from ...nested import JsonKind, SecretKind
 from ...shapes import Field
 from ...values import (
@@ -27,12 +29,14 @@ from ...values import (
     Refused,
     utc_text,
 )
+from ..sql.conditions import Spelling
 
-__all__ = ["DECIMAL", "DECIMAL_SUM", "TIME", "UNREADABLE", "column_type", "install_functions", "wire"]
+__all__ = ["DECIMAL", "DECIMAL_SUM", "SPELLING", "TIME", "UNREADABLE", "column_type", "install_functions", "wire"]
 
 DECIMAL = "crossfade_decimal"
 DECIMAL_SUM = "crossfade_decimal_sum"
 TIME = "crossfade_time"
+HOLDS = "crossfade_holds"
 UNREADABLE = "unreadable"
 """The sum of decimals of which one is none."""
 
@@ -112,6 +116,19 @@ def _bool(stored: Any) -> bool:
     raise Refused("expected 0 or 1")
 
 
+def _contains(column: sa.ColumnElement[Any], part: Any) -> sa.ColumnElement[bool]:
+    return sa.func.instr(column, part) > 0
+
+
+def _holds(column: sa.ColumnElement[Any], text: Any) -> sa.ColumnElement[bool]:
+    # As bytes: the driver cannot hand a function a text that is not UTF-8, and would fail the whole statement.
+    test: sa.ColumnElement[bool] = getattr(sa.func, HOLDS)(sa.cast(column, sa.BLOB), text) == sa.true()
+    return test
+
+
+SPELLING = Spelling(_contains, _holds)
+
+
 def column_type(field: Field) -> TypeEngine[Any]:
     """The declared type of a column. Decimals are text: a numeric column would round them to doubles."""
     kind: Kind = field.kind
@@ -128,6 +145,7 @@ def install_functions(connection: sqlite3.Connection) -> None:
     """Give a connection what the compiled statements call."""
     connection.create_collation(DECIMAL, _compare_decimals)
     connection.create_function(TIME, 1, _canonical_time, deterministic=True)
+    connection.create_function(HOLDS, 2, _document_holds, deterministic=True)
     connection.create_aggregate(DECIMAL_SUM, 1, _DecimalSum)  # type: ignore[arg-type]
 
 
@@ -145,6 +163,14 @@ def _canonical_time(stored: Any) -> Any:
         return _time.to_plain(_time.from_plain(stored))
     except Refused:
         return stored
+
+
+def _document_holds(document: bytes | None, text: str) -> bool | None:
+    if document is None:
+        return None
+    if 0 in document[:2]:  # The database keeps its text in UTF-16: no JSON in UTF-8 begins so.
+        document = document.decode(json.detect_encoding(document), "replace").encode()
+    return holds_stored(document, text)
 
 
 class _DecimalSum:

@@ -29,6 +29,7 @@ _PARTS: Final = (
     "aggregates",
     "apply_",
     "concurrency",
+    "documents",
     "generated",
     "lifecycle",
     "model",
@@ -50,6 +51,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 from .aggregates import TestAggregates  # noqa: E402
 from .apply_ import TestApply  # noqa: E402
 from .concurrency import TestCancellation, TestConcurrency  # noqa: E402
+from .documents import TestDocuments, TestDocumentsMisuse  # noqa: E402
 from .generated import TestFiltersAgainstAnOracle, TestRoundTrips  # noqa: E402
 from .harness import Harness, Place  # noqa: E402
 from .lifecycle import TestLifecycle  # noqa: E402
@@ -79,6 +81,8 @@ __all__ = [
     "TestConcurrency",
     "TestCursors",
     "TestDamage",
+    "TestDocuments",
+    "TestDocumentsMisuse",
     "TestEmptiness",
     "TestEvents",
     "TestFilters",

@@ -22,6 +22,7 @@ __all__ = [
     "NOTES",
     "Account",
     "Address",
+    "Album",
     "Author",
     "Book",
     "BookLabel",
@@ -228,6 +229,24 @@ class Maybe:
     counts: dict[str, int] | None = None
     free: dict[str, Any] | None = None
     home: Address | None = None
+
+
+@entity("albums", key="id", search=("title",), indexes=["tags", Index("extra", name="albums_extra"), "track", "by"])
+@dataclass(slots=True, kw_only=True)
+class Album:
+    """Documents of every sort, some of them indexed."""
+
+    id: str
+    title: str = ""
+    tags: list[str] = field(default_factory=list)
+    extra: Annotated[Json, Column(sql="extra json")] = None
+    track: Address | None = None
+    by: dict[str, datetime] = field(default_factory=dict)
+    times: list[datetime] = field(default_factory=list)
+    prices: list[Decimal] = field(default_factory=list)
+    colours: list[Colour] = field(default_factory=list)
+    places: list[Address] = field(default_factory=list)
+    nested: list[list[date]] = field(default_factory=list)
 
 
 # Uniqueness and references ------------------------------------------------------------------------

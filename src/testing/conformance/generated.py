@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -266,8 +267,94 @@ def population() -> list[Maybe]:
     """Sixty records in which every value of the pool, and null, occurs."""
     rng = Random(7)
     return [
-        Maybe(id=f"{n:02}", **{name: rng.choice([None, *values]) for name, values in POOL.items()}) for n in range(60)
+        Maybe(
+            id=f"{n:02}",
+            document=some_json(rng, 3),
+            **{name: rng.choice([None, *values]) for name, values in POOL.items()},
+        )
+        for n in range(60)
     ]
+
+
+# Documents ----------------------------------------------------------------------------------------
+
+PLAIN: list[Any] = [None, True, False, 0, 1, 1.0, -1, 1.5, 10**23, 1e23, 10**40, "", "a", "A", "1", "\u00e1", "a\u0301"]
+NAMES = ["", "a", "b", "A"]
+
+
+def some_json(rng: Random, levels: int) -> Any:
+    """A small document: of few values, so that two of them often share some."""
+    sort = rng.random()
+    if levels == 0 or sort < 0.3:
+        return rng.choice(PLAIN)
+    if sort < 0.65:
+        return [some_json(rng, levels - 1) for _ in range(rng.randrange(4))]
+    return {rng.choice(NAMES): some_json(rng, levels - 1) for _ in range(rng.randrange(4))}
+
+
+def less_of(rng: Random, value: Any) -> Any:
+    """What a document holds, mostly: with some elements and names left out, the rest in any order and twice."""
+    if rng.random() < 0.05:
+        return some_json(rng, 1)
+    if isinstance(value, list):
+        left = [less_of(rng, item) for item in value if rng.random() < 0.6]
+        return rng.sample(left, len(left)) + left[:1]
+    if isinstance(value, dict):
+        return {name: less_of(rng, item) for name, item in value.items() if rng.random() < 0.6}
+    return value
+
+
+def parts() -> st.SearchStrategy[Any]:
+    def of(seed: int) -> Any:
+        rng = Random(seed)
+        whole = some_json(rng, 2) if rng.random() < 0.3 else rng.choice(population()).document
+        return less_of(rng, whole if not isinstance(whole, list) or not whole or rng.random() < 0.7 else whole[0])
+
+    return st.integers(0, 10**6).map(of).filter(lambda part: part is not None)
+
+
+def same_plain(one: Any, other: Any) -> bool:
+    numbers = [item for item in (one, other) if isinstance(item, int | float) and not isinstance(item, bool)]
+    if len(numbers) == 2:
+        return Fraction(repr(one)) == Fraction(repr(other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def holds_inside(document: Any, part: Any) -> bool:
+    """What `holds` should mean below the outermost level, as slowly and plainly as it can be said."""
+    match part:
+        case dict():
+            return isinstance(document, dict) and all(
+                any(name == has and holds_inside(value, item) for has, value in document.items())
+                for name, item in part.items()
+            )
+        case list():
+            return isinstance(document, list) and all(any(holds_inside(has, item) for has in document) for item in part)
+        case _:
+            return same_plain(document, part)
+
+
+def holds_oracle(part: Any) -> Oracle:
+    def passes(record: Any) -> bool:
+        document = record.document
+        if isinstance(document, list) and not isinstance(part, list | dict):
+            return any(same_plain(item, part) for item in document)
+        return document is not None and holds_inside(document, part)
+
+    return passes
+
+
+def document_trees() -> st.SearchStrategy[tuple[Condition, Oracle]]:
+    """A question about documents, alone, negated, and with another filter."""
+    asked = parts().map(lambda part: (M.document.holds(part), holds_oracle(part)))
+    turned = asked | asked.map(lambda one: (~one[0], lambda record: not one[1](record)))
+    joined = st.tuples(turned, trees(), st.booleans()).map(
+        lambda given: (
+            given[0][0] & given[1][0] if given[2] else given[0][0] | given[1][0],
+            lambda r: (given[0][1](r) and given[1][1](r)) if given[2] else (given[0][1](r) or given[1][1](r)),
+        )
+    )
+    return turned | joined
 
 
 def rank(name: str, value: Any) -> int:
@@ -290,6 +377,24 @@ class TestFiltersAgainstAnOracle(Suite):
                 condition, oracle = tree
                 expected = [record.id for record in records if oracle(record)]
                 assert [record.id for record in do(repository.page(condition, limit=1000)).items] == expected
+                assert do(repository.count(condition)) == len(expected)
+
+            property_()
+
+    def test_documents(self, place: Place) -> None:
+        """What holds what, in documents that share much."""
+        records = population()
+        with held(place, Maybe) as (store, do):
+            repository = store.repository(Maybe)
+            do(repository.add_many(records))
+
+            @examples(150)
+            @given(document_trees())
+            def property_(tree: tuple[Condition, Oracle]) -> None:
+                condition, oracle = tree
+                expected = [record.id for record in records if oracle(record)]
+                assert [record.id for record in do(repository.page(condition, limit=1000)).items] == expected
+                assert [record.id for record in records if condition.matches(record)] == expected
                 assert do(repository.count(condition)) == len(expected)
 
             property_()

@@ -32,7 +32,11 @@ from typing import Any
 from ...events import Runtime
 from ...repos.store import Store
 
-__all__ = ["Harness", "Place"]
+__all__ = ["CannotPlant", "Harness", "Place"]
+
+
+class CannotPlant(Exception):
+    """The store itself keeps such a value out: its columns have types that cannot hold it."""
 
 
 class Place(ABC):
@@ -61,7 +65,8 @@ class Place(ABC):
     async def plant(self, entity: type[Any], key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         """Overwrite some columns of the one record whose key columns are `key`, with no regard to what belongs there.
 
-        Names and values are as in `rows`; a value that is no text, integer or null is never given.
+        Names and values are as in `rows`; a value that is no text, integer or null is never given. Raises
+        CannotPlant where the store excludes the value, whatever a program that writes there tries.
         """
 
     async def dispose(self) -> None:

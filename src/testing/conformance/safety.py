@@ -19,7 +19,7 @@ from ...events import Event, Events, OperationDone, RecordSkipped, Runtime
 from ...repos.store import Store
 from ...secret import Secret
 from .entities import Document, Login, Maybe, ModelLogin, Note
-from .harness import Place
+from .harness import CannotPlant, Place
 from .suite import Suite, about, among, lying
 
 __all__ = ["TestDamage", "TestEvents", "TestSecrets"]
@@ -249,7 +249,10 @@ class TestDamage(Suite):
             if store.capabilities(Document).full_text == "none":
                 return
             await documents.add_many([Document(id="a", title="word"), Document(id="b", title="word")])
-            await place.plant(Document, {among(store, Document, "id"): "b"}, {among(store, Document, "shelf"): SPOKEN})
+            try:
+                await place.plant(Document, {among(store, Document, "id"): "b"}, {among(store, Document, "shelf"): SPOKEN})
+            except CannotPlant:
+                return
             assert [d.id for d in await documents.search("word", id="a")] == ["a"]
             with pytest.raises(CorruptRecord) as caught:
                 await documents.search("word")
@@ -290,9 +293,12 @@ class TestDamage(Suite):
             records = store.repository(Maybe)
             for field in kinds:
                 await records.upsert(Maybe(id=field))
-                await place.plant(
-                    Maybe, {among(store, Maybe, "id"): field}, {among(store, Maybe, field): "{no such value"}
-                )
+                damage = {among(store, Maybe, field): "{no such value"}
+                try:
+                    await place.plant(Maybe, {among(store, Maybe, "id"): field}, damage)
+                except CannotPlant:
+                    assert await records.get(field) == Maybe(id=field)
+                    continue
                 with pytest.raises(CorruptRecord) as caught:
                     await records.get(field)
                 about(caught.value, Maybe, field, field)
