@@ -100,7 +100,7 @@ class Codec:
         try:
             return self.decode(row)
         except CorruptRecord as error:
-            return error
+            return error.with_traceback(None)  # Its frames hold the row, and rows hold secrets in the clear.
 
     def read_all(self, rows: Sequence[Sequence[Any]]) -> list[Any]:
         """The same for many rows."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact
 from typing import Any
 
 from ..entity import Entity
@@ -14,6 +14,9 @@ from ..values import DecimalKind, FloatKind
 from .base import Query
 
 __all__ = ["aggregated", "has_words", "ordered", "selected"]
+
+_EXACT = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact])
+_EXACT_RESULT = Context(prec=200)
 
 
 def selected(query: Query, records: Iterable[Any]) -> list[Any]:
@@ -45,54 +48,63 @@ def has_words(entity: Entity, record: Any, words: Sequence[str]) -> bool:
 def aggregated(
     where: Condition, by: Sequence[Field], figures: Mapping[str, Aggregate], records: Iterable[Any]
 ) -> list[dict[str, Any]]:
-    """One dict per group of the matching records, ordered by the groups' values."""
-    groups: dict[tuple[Any, ...], list[Any]] = {} if by else {(): []}
+    """One dict per group of the matching records, ordered by the groups' values; no record is held on to."""
+    groups: dict[tuple[Any, ...], _Group] = {} if by else {(): _Group((), figures)}
     for record in records:
         if where.matches(record):
-            groups.setdefault(tuple(_sortable(field, record) for field in by), []).append(record)
-    out = []
-    for key in sorted(groups):
-        members = groups[key]
-        row = {field.name: _canonical(field, getattr(members[0], field.name)) for field in by}
-        row.update((name, _figure(figure, members)) for name, figure in figures.items())
-        out.append(row)
-    return out
+            key = tuple(_sortable(field, record) for field in by)
+            group = groups.get(key)
+            if group is None:
+                values = [_canonical(field, getattr(record, field.name)) for field in by]
+                group = groups[key] = _Group(values, figures)
+            group.take(record)
+    names = [field.name for field in by]
+    return [dict(zip(names, groups[key].values, strict=True)) | groups[key].told() for key in sorted(groups)]
+
+
+class _Group:
+    """The figures of one group, record by record."""
+
+    def __init__(self, values: Sequence[Any], figures: Mapping[str, Aggregate]) -> None:
+        self.values = values
+        self._figures = figures
+        self._held: dict[str, Any] = {name: _zero(figure) for name, figure in figures.items()}
+
+    def take(self, record: Any) -> None:
+        for name, figure in self._figures.items():
+            field = figure.field
+            if field is None:
+                self._held[name] += 1
+            elif (value := getattr(record, field.name)) is not None:
+                self._held[name] = _joined(figure, field, self._held[name], field.kind.canonical(value))
+
+    def told(self) -> dict[str, Any]:
+        return self._held
 
 
 def _canonical(field: Field, value: Any) -> Any:
     return None if value is None else field.kind.canonical(value)
 
 
-def _figure(figure: Aggregate, records: Sequence[Any]) -> Any:
-    field = figure.field
-    if field is None:
-        return len(records)
-    values = [field.kind.canonical(v) for r in records if (v := getattr(r, field.name)) is not None]
-    match figure.op:
-        case "sum":
-            return total(field, values)
-        case "min":
-            return min(values, key=lambda value: comparable(field.kind, value), default=None)
-        case "max":
-            return max(values, key=lambda value: comparable(field.kind, value), default=None)
-    raise AssertionError(figure.op)
+def _zero(figure: Aggregate) -> Any:
+    if figure.op == "count":
+        return 0
+    if figure.op != "sum" or figure.field is None:
+        return None
+    kind = figure.field.kind
+    return 0.0 if isinstance(kind, FloatKind) else Decimal(0) if isinstance(kind, DecimalKind) else 0
 
 
-def total(field: Field, values: Iterable[Any]) -> Any:
-    """The sum in the field's own type; zero for no values."""
-    if isinstance(field.kind, FloatKind):
-        return float(sum(values))
-    if isinstance(field.kind, DecimalKind):
-        exact = Decimal(0)
-        for value in values:
-            exact = _add(exact, value)
-        return exact
-    return sum(values)
+def _joined(figure: Aggregate, field: Field, held: Any, value: Any) -> Any:
+    if figure.op == "sum":
+        return _add(held, value) if isinstance(field.kind, DecimalKind) else held + value
+    if held is None:
+        return value
+    before, now = comparable(field.kind, held), comparable(field.kind, value)
+    return value if (now < before if figure.op == "min" else now > before) else held
 
 
 def _add(a: Decimal, b: Decimal) -> Decimal:
     """Exact at any size: the default context would round to 28 digits."""
-    from decimal import MAX_EMAX, MIN_EMIN, Context, Inexact
-
-    result = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[Inexact]).add(a, b)
-    return result.normalize(Context(prec=200)) if result else Decimal(0)
+    result = _EXACT.add(a, b)
+    return result.normalize(_EXACT_RESULT) if result else Decimal(0)

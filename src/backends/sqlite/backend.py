@@ -18,15 +18,16 @@ from ...query import Aggregate, Condition
 from ...shapes import Field
 from ...values import DatetimeKind, DecimalKind, EnumKind, TextKind
 from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop
+from ..place import refuse_network
 from ..sql.schema import Tables, build_tables
 from .adoption import Adopted, make_and_adopt
 from .connection import Options, connect, translating
 from .inline import NOT_NOW, InlineReader
-from .place import prepare, refuse_network
+from .place import ON_A_NETWORK, prepare
 from .search import SearchIndex
 from .table import SqliteTable
 from .versions import Versions
-from .wires import DECIMAL, TIME, column_type, wire
+from .wires import DECIMAL, SPELLING, TIME, column_type, wire
 from .worker import Readers, Writer
 
 __all__ = ["SqliteBackend"]
@@ -62,9 +63,9 @@ class SqliteBackend(Backend):
         options = self._options
         prepare(options.path, options.where, create=not options.read_only)
         if options.journal == "wal" and not options.read_only:
-            refuse_network(options.path, options.where)
+            refuse_network(options.path, options.where, ON_A_NETWORK)
         codecs = {entity.name: compile_codec(entity, "sqlite", wire, self._vault) for entity in entities}
-        tables = build_tables(entities, "sqlite", column_type, lambda item, value: wire(item).encode(value))
+        tables = build_tables(entities, "sqlite", column_type, lambda item, value: wire(item).encode(value), SPELLING)
         connection = connect(options, writes=True)
         try:
             with translating(options.where):

@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
-from ...errors import NotAStore, ReadOnly, Unavailable, Unsupported
+from ...errors import NotAStore, ReadOnly, Unavailable
 
-__all__ = ["NETWORK_FILE_SYSTEMS", "file_system_of", "prepare", "refuse_network"]
+__all__ = ["ON_A_NETWORK", "prepare"]
 
-# SQLite's write-ahead log needs memory that all processes share, which these do not give between hosts.
-NETWORK_FILE_SYSTEMS = frozenset(
-    "nfs nfs3 nfs4 cifs smb smb3 smbfs ncpfs afs afpfs 9p ceph glusterfs fuse.glusterfs fuse.sshfs fuse.s3fs "
-    "fuse.rclone lustre gpfs beegfs ocfs2 gfs2 davfs fuse.davfs2 vboxsf fuse.vmhgfs-fuse virtiofs".split()
+# The write-ahead log needs memory that all processes share, which these file systems do not give between hosts.
+ON_A_NETWORK = (
+    "where SQLite's write-ahead log can lose or damage data. Put it on a local disk, use PostgreSQL for several hosts, "
+    "or, for ONE process on ONE host, add ?journal=delete"
 )
 _MAGIC = b"SQLite format 3\x00"
-
-
-def file_system_of(path: Path, mounts: str) -> str | None:
-    """The type of the file system that `path` lies on, from the text of `/proc/self/mountinfo`; None if unknown."""
-    target = os.path.realpath(path)
-    best, found = "", None
-    for line in mounts.splitlines():
-        left, _, right = line.partition(" - ")
-        fields = left.split(" ")
-        if len(fields) < 5 or not right:
-            continue
-        point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])
-        inside = target == point or target.startswith(point.rstrip("/") + "/")
-        # Later lines lie over earlier ones at the same point.
-        if inside and len(point) >= len(best):
-            best, found = point, right.split(" ")[0]
-    return found
-
-
-def refuse_network(path: Path, where: str, mounts: str | None = None) -> None:
-    """Raise Unsupported when the write-ahead log would lie on a network file system."""
-    if mounts is None:
-        try:
-            mounts = Path("/proc/self/mountinfo").read_text()
-        except OSError:
-            return  # No such list on this system: nothing can be told.
-    kind = file_system_of(path.parent, mounts)
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise Unsupported(
-            f"{where}: it lies on a network file system ({kind}), where SQLite's write-ahead log can lose or damage data. "
-            "Put it on a local disk, use PostgreSQL for several hosts, or, for ONE process on ONE host, add ?journal=delete"
-        )
 
 
 def prepare(path: Path, where: str, *, create: bool) -> None:

@@ -11,11 +11,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from typing import Any, TypeAlias
 
-from ...errors import CrossfadeError, Unavailable
+from ..threads import Job, Outcome, Worker, clean
 from .errors import translated
 
 __all__ = ["Readers", "Writer"]
@@ -26,67 +24,9 @@ MAX_BATCH_SECONDS = 0.01
 """After this long a transaction takes no further callers, so that a long queue does not become a long wait."""
 
 Work: TypeAlias = Callable[[sqlite3.Connection], Any]
-Outcome: TypeAlias = tuple["asyncio.Future[Any]", Any, BaseException | None]
 
 
-@dataclass(slots=True)
-class _Job:
-    work: Work
-    size: int
-    lone: bool
-    future: asyncio.Future[Any] = field(repr=False)
-
-
-class _Thread:
-    """A daemon thread with a queue; `None` in the queue ends it."""
-
-    def __init__(self, name: str, where: str) -> None:
-        self._where = where
-        self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        self._closed = False
-        self._name = name
-
-    def _start(self, target: Callable[[], None]) -> threading.Thread:
-        thread = threading.Thread(target=target, name=self._name, daemon=True)
-        thread.start()
-        return thread
-
-    def submit(self, work: Work, size: int = 1, *, lone: bool = False) -> asyncio.Future[Any]:
-        """Queue work; the future brings what it returns or raises.
-
-        `lone` work changes the database by one statement at most: where no trigger has a say, SQLite
-        itself takes that back when it fails, and no savepoint is needed for it.
-        """
-        if self._closed:
-            raise Unavailable(f"{self._where}: the store is closed")
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Job(work, size, lone, future))
-        return future
-
-    def _deliver(self, outcomes: Sequence[Outcome]) -> None:
-        try:
-            self._loop.call_soon_threadsafe(_settle, outcomes)
-        except RuntimeError:
-            pass  # The loop was closed under its own store: there is nobody left to tell.
-
-
-def _settle(outcomes: Sequence[Outcome]) -> None:
-    for future, result, error in outcomes:
-        if future.done():
-            continue  # Its caller was cancelled and has gone.
-        if error is None:
-            future.set_result(result)
-        elif isinstance(error, StopIteration):
-            # A future cannot carry it, as it would end whatever generator it passes through.
-            carried = RuntimeError("a function given to mutate() raised StopIteration")
-            carried.__cause__ = error
-            future.set_exception(carried)
-        else:
-            future.set_exception(error)
-
-
-class Writer(_Thread):
+class Writer(Worker[sqlite3.Connection]):
     """The one connection that writes. `retried` is told when a transaction of several callers was lost."""
 
     def __init__(self, connection: sqlite3.Connection, where: str, retried: Callable[[int, str], None]) -> None:
@@ -105,14 +45,14 @@ class Writer(_Thread):
             await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        waiting: list[_Job] = []
+        waiting: list[Job[sqlite3.Connection]] = []
         while True:
             if not waiting:
                 job = self._queue.get()
                 if job is None:
                     break
                 waiting.append(job)
-            ended = self._fill(waiting)
+            ended = self._fill(waiting, MAX_BATCH)
             while waiting:
                 waiting = self._batch(waiting)
                 if not ended:
@@ -121,21 +61,7 @@ class Writer(_Thread):
                 break
         self._connection.close()
 
-    def _fill(self, waiting: list[_Job]) -> bool:
-        """Take what else is queued, up to the bound; true when the end was among it."""
-        size = sum(job.size for job in waiting)
-        while size < MAX_BATCH:
-            try:
-                job = self._queue.get_nowait()
-            except Empty:
-                return False
-            if job is None:
-                return True
-            waiting.append(job)
-            size += job.size
-        return False
-
-    def _batch(self, jobs: list[_Job]) -> list[_Job]:
+    def _batch(self, jobs: list[Job[sqlite3.Connection]]) -> list[Job[sqlite3.Connection]]:
         """Run jobs and tell their callers; returns those that are left for the next time."""
         try:
             outcomes = [self._alone(jobs[0])] if len(jobs) == 1 else self._together(jobs)
@@ -146,7 +72,7 @@ class Writer(_Thread):
         self._deliver(outcomes)
         return jobs[len(outcomes) :]
 
-    def _together(self, jobs: Sequence[_Job]) -> list[Outcome]:
+    def _together(self, jobs: Sequence[Job[sqlite3.Connection]]) -> list[Outcome]:
         """Run jobs in one transaction until its time is over; returns the outcomes of those that were run."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -176,7 +102,7 @@ class Writer(_Thread):
             found = self._connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'trigger' LIMIT 1").fetchone()
             self._schema, self._triggers = schema, found is not None
 
-    def _behind_savepoint(self, job: _Job) -> Outcome:
+    def _behind_savepoint(self, job: Job[sqlite3.Connection]) -> Outcome:
         execute = self._connection.execute
         guarded = self._triggers or not job.lone
         if guarded:
@@ -195,7 +121,7 @@ class Writer(_Thread):
             execute("RELEASE one")
         return job.future, result, None
 
-    def _alone(self, job: _Job) -> Outcome:
+    def _alone(self, job: Job[sqlite3.Connection]) -> Outcome:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             result = job.work(self._connection)
@@ -222,20 +148,13 @@ class _TransactionLost(Exception):
 
 def _ours(error: BaseException, where: str) -> BaseException:
     if isinstance(error, sqlite3.Error):
-        ours: CrossfadeError = translated(error, where)
+        ours = translated(error, where)
         ours.__cause__ = error
         error = ours
-    if isinstance(error, CrossfadeError):
-        # The frames of this thread hold rows, and rows hold secrets in the clear. They say nothing that
-        # the message does not; what a function given to mutate() raised keeps its traceback.
-        link: BaseException | None = error
-        while link is not None:
-            link.__traceback__ = None
-            link = link.__cause__ or link.__context__
-    return error
+    return clean(error)
 
 
-class Readers(_Thread):
+class Readers(Worker[sqlite3.Connection]):
     """A few connections that read, each with its thread; more are opened while all are busy, up to a bound."""
 
     def __init__(self, open_connection: Callable[[], sqlite3.Connection], where: str, most: int = 4) -> None:
