@@ -27,6 +27,7 @@ __all__ = [
     "Event",
     "Events",
     "Ids",
+    "LineSetAside",
     "Locks",
     "OperationDone",
     "RecordSkipped",
@@ -90,6 +91,16 @@ class BatchRetried(Event):
 
     writes: int
     error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineSetAside(Event):
+    """A line of a file store that cannot be read: torn, damaged or written by somebody else. The rest is served."""
+
+    store: str
+    file: str
+    offset: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

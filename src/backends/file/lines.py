@@ -1,0 +1,95 @@
+"""The lines that the store's files consist of: a batch of changes on each, whole or not there at all.
+
+    9c1ed2a4 ⇥ +votes␞p1␞ada␞ ⇥ {"poll_id":"p1","voter":"ada","option":"yes"} ⇥ -votes␞p1␞bob␞ ⏎
+
+A checksum of the rest, then tab, `+` and a key, tab, its value; or tab, `-` and a key that is gone; or tab,
+`!` and a key whose value was found damaged, so that nobody takes an older one for it. Keys made by `ordered`, values are JSON: neither ever holds a tab or a line break. A line that was torn or
+written by somebody else has the wrong checksum and is told from every sound one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple, TypeAlias
+from zlib import crc32
+
+from .merging import DAMAGE, Value
+from .ordered import END
+
+__all__ = ["DAMAGED", "WRONG", "Entry", "Op", "Place", "guessed_keys", "line_of", "lines_in", "parse", "sound"]
+
+Op: TypeAlias = "tuple[bytes, Value | None]"
+"""A key and its new value, None when it is gone."""
+
+
+class Place(NamedTuple):
+    """Where a value lies in its file."""
+
+    offset: int
+    length: int
+
+
+DAMAGED: Final = Place(-1, -1)
+"""The place of a value whose line cannot be trusted."""
+
+Entry: TypeAlias = "tuple[bytes, Place | None]"
+"""A key and the place of its value, None when it is gone."""
+
+WRONG: Final = "its checksum is wrong"
+
+_HEAD: Final = 9
+"""The checksum and the tab behind it."""
+
+
+def line_of(ops: Iterable[Op]) -> bytes:
+    """One line for a batch."""
+    parts: list[bytes] = []
+    for key, value in ops:
+        if value is None:
+            parts.append(b"-" + key)
+        elif value is DAMAGE:
+            parts.append(b"!" + key)
+        else:
+            parts += (b"+" + key, value)
+    body = b"\t".join(parts)
+    return b"%08x\t%b\n" % (crc32(body), body)
+
+
+def lines_in(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of `data`, without their ends, each with its offset."""
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:
+        yield start, data[start:end]
+        start = end + 1
+
+
+def sound(line: bytes) -> bool:
+    """Whether a line is as it was written."""
+    return line[_HEAD - 1 : _HEAD] == b"\t" and line[: _HEAD - 1] == b"%08x" % crc32(line[_HEAD:])
+
+
+def parse(line: bytes, offset: int) -> list[Entry]:
+    """What a sound line says; `offset` is where it begins in its file."""
+    entries: list[Entry] = []
+    parts = line.split(b"\t")
+    position = offset + _HEAD
+    at = 1
+    while at < len(parts):
+        part = parts[at]
+        position += len(part) + 1
+        at += 1
+        if part[:1] == b"-":
+            entries.append((part[1:], None))
+        elif part[:1] == b"!":
+            entries.append((part[1:], DAMAGED))
+        else:
+            length = len(parts[at])
+            entries.append((part[1:], Place(position, length)))
+            position += length + 1
+            at += 1
+    return entries
+
+
+def guessed_keys(line: bytes) -> list[bytes]:
+    """The keys that a damaged line seems to be about: what they held before must not be taken for the truth."""
+    return [part[1:] for part in line.split(b"\t")[1:] if part[:1] in (b"+", b"-", b"!") and part[-1:] == END]
