@@ -2,7 +2,7 @@
 # ARGS='...' hands arguments on: make test ARGS='-k memory'.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean pin
+.PHONY: help demo test torture check bench format clean pin
 
 help:  ## print these targets
 	@scripts/help
@@ -12,6 +12,9 @@ demo:  ## show what Crossfade does, on embedded stores
 
 test:  ## run the whole test suite (ARGS go to pytest)
 	@scripts/test $(ARGS)
+
+torture:  ## the long runs: kill -9, lost updates (ARGS go to pytest)
+	@scripts/torture $(ARGS)
 
 check:  ## lint, format, types, imports and the wheel
 	@scripts/check

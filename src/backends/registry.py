@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SettingsError, Unsupported
-from ..flags.options import choice, duration, number_from, take_options
+from ..flags.options import choice, duration, number_from, plain_text, take_options
 from ..flags.urls import StoreUrl
 
 if TYPE_CHECKING:
@@ -80,4 +80,73 @@ def _sqlite(url: StoreUrl, runtime: Runtime) -> Backend:
     return SqliteBackend(options, runtime)
 
 
-_OURS: Mapping[str, Factory] = {"memory": _memory, "sqlite": _sqlite}
+def _file(url: StoreUrl, runtime: Runtime) -> Backend:
+    from .file import FileBackend
+    from .file.engine import Options
+
+    given = take_options(
+        url,
+        {
+            "synchronous": choice("full", "normal"),
+            "busy_timeout": duration,
+            "mode": choice("rw", "ro"),
+            "log_mb": number_from(1, 1_024),
+        },
+    )
+    log_bytes = given.get("log_mb", 16) * 1024 * 1024
+    options = Options(
+        path=Path(url.path or "").absolute(),
+        where=str(url),
+        synchronous=given.get("synchronous", "full") == "full",
+        busy_timeout=given["busy_timeout"].total_seconds() if "busy_timeout" in given else 5.0,
+        read_only=given.get("mode") == "ro",
+        log_bytes=log_bytes,
+        log_entries=log_bytes // 320,
+    )
+    return FileBackend(options, runtime)
+
+
+def _postgres(url: StoreUrl, runtime: Runtime) -> Backend:
+    given = take_options(
+        url,
+        {
+            "connect_timeout": duration,
+            "host": plain_text,
+            "mode": choice("rw", "ro"),
+            "pool": number_from(1, 1_000),
+            "pooler": choice("session", "transaction"),
+            "retry": duration,
+            "schema": plain_text,
+            "sslcert": plain_text,
+            "sslkey": plain_text,
+            "sslmode": choice("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+            "sslrootcert": plain_text,
+            "statement_timeout": duration,
+        },
+    )
+    from .postgres import PostgresBackend
+    from .postgres.connection import Options
+
+    def seconds(name: str, default: float) -> float:
+        return float(given[name].total_seconds()) if name in given else default
+
+    options = Options(
+        where=str(url),
+        host=url.host or given.get("host"),
+        port=url.port,
+        user=url.user,
+        password=url.password,
+        database=url.database,
+        schema=given.get("schema"),
+        pool=given.get("pool", 8),
+        statement_timeout=seconds("statement_timeout", 30.0),
+        connect_timeout=seconds("connect_timeout", 10.0),
+        retry=seconds("retry", 10.0),
+        read_only=given.get("mode") == "ro",
+        transaction_pooler=given.get("pooler") == "transaction",
+        tls={name: value for name, value in given.items() if name.startswith("ssl")},
+    )
+    return PostgresBackend(options, runtime)
+
+
+_OURS: Mapping[str, Factory] = {"file": _file, "memory": _memory, "sqlite": _sqlite, "postgres": _postgres}

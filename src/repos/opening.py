@@ -128,19 +128,20 @@ class Opening:
         return asked
 
     async def _connect(self, places: Mapping[str, StoreUrl], entities: Sequence[Entity]) -> dict[str, Backend]:
-        opened: dict[str, Backend] = {}
+        opened: list[Backend] = []
         out: dict[str, Backend] = {}
         try:
             for url in dict.fromkeys(places.values()):
                 here = [entity for entity in entities if places[entity.name] == url]
-                backend = opened[url.raw()] = connect(url, self._runtime)
+                backend = connect(url, self._runtime)
+                opened.append(backend)
                 await backend.open([_within(entity, {item.name for item in here}) for entity in here])
                 out.update((entity.name, backend) for entity in here)
                 if self._runtime.events:
                     event = StoreOpened(at=self._runtime.clock.now(), url=str(url), kind=backend.capabilities.kind)
                     self._runtime.events.emit(event)
         except BaseException:
-            for backend in opened.values():
+            for backend in opened:
                 await backend.close()
             raise
         return out
