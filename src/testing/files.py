@@ -47,7 +47,13 @@ class FilePlace(Place):
 def lines_of(path: Path, length: int | None = None) -> list[bytes]:
     """The lines of one of a store's files that hold changes: checksum, tab, changes."""
     data = path.read_bytes()[:length]
-    return [line for line in data.split(b"\n")[:-1] if line[8:9] == b"\t" and line[:8] == b"%08x" % crc32(line[9:])]
+    return [line for line in data.split(b"\n")[:-1] if line[8:9] == b"\t" and line[:8] in _checksums(line[9:])]
+
+
+def _checksums(changes: bytes) -> tuple[bytes, bytes]:
+    """That of the first line of an append, and that of the lines behind it."""
+    checksum = crc32(changes)
+    return b"%08x" % checksum, b"%08x" % (checksum ^ 0xFFFFFFFF)
 
 
 def stored(folder: Path) -> dict[bytes, bytes]:

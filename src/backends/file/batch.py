@@ -19,6 +19,7 @@ class Batch:
         self.size = 0
         self._done: dict[bytes, bytes | None] = {}
         self._pending: dict[bytes, bytes | None] = {}
+        self._read: dict[bytes, Value | None] = {}
         self._groups = Groups()
 
     def get(self, key: bytes) -> Value | None:
@@ -26,7 +27,9 @@ class Batch:
         for changes in (self._pending, self._done):
             if key in changes:
                 return changes[key]
-        return self.view.get(key)
+        if key not in self._read:
+            self._read[key] = self.view.get(key)  # Nobody else writes meanwhile, and it is asked for several times.
+        return self._read[key]
 
     def group(self, prefix: bytes) -> list[bytes]:
         """The keys that begin with `prefix`, which ends with BRANCH, in order."""
@@ -44,7 +47,7 @@ class Batch:
     def keep(self) -> None:
         """The job succeeded: its changes become one line."""
         if self._pending:
-            line = line_of(self._pending.items())
+            line = line_of(self._pending.items(), follows=bool(self.lines))
             self.lines.append(line)
             self.size += len(line)
             self._done.update(self._pending)

@@ -18,7 +18,7 @@ from ...errors import Corrupt, NotAStore, ReadOnly, Unavailable
 from .aside import Aside
 from .errors import translated, translating
 from .folder import File, Folder
-from .lines import lines_in, parse, sound
+from .lines import lines_in, parse, standing
 from .lock import FileLock
 from .manifest import HEAD_BYTES, NAME, Frozen, Head, Manifest, ManifestFile, log_name, read_head, replaced, write_head
 from .merging import Value
@@ -109,6 +109,8 @@ class Engine:
                 self.folder.unlink(name)
         log = log_name(1)
         self.folder.open_file(log, write=True, fresh=True).close()
+        self.folder.sync_above()
+        self.folder.sync()
         self.manifest.replace(Manifest(generation=1, log=log))
 
     def close(self) -> None:
@@ -166,7 +168,7 @@ class Engine:
             if length is None and not self.options.read_only:
                 continue  # A head is being written, or the manifest was replaced in between.
             if length is None:
-                length = _sound_length(view.log.file, 0)
+                length = standing(view.log.file.read(0, view.log.file.size))
             if length < view.log.length:
                 raise Corrupt(
                     f"{self.where}: the store went back to an earlier state, as if it was restored while it was in use; "
@@ -215,6 +217,7 @@ class Engine:
         with self.mutex:
             if view is None or self.manifest.stamp() != view.stamp:
                 view = self._reloaded()
+                self.folder.sync()  # Whoever wrote this manifest may have died before its name was on the disk.
             known = length_by(view.manifest, read_head(data)) or 0
             known = max(known, view.log.length)
             size = view.log.file.size
@@ -233,7 +236,7 @@ class Engine:
         """Judge what a writer appended and did not live to publish: whole lines stand, the rest is set aside."""
         file = view.log.file
         file.sync()
-        length = known + _sound_length(file, known)
+        length = known + standing(file.read(known, file.size - known))
         rest = file.read(length, file.size - length)
         if rest:
             self.aside.keep(self.folder, view.log.name, length, rest, "it was torn when its writer died")
@@ -272,7 +275,10 @@ class Engine:
             entries += parse(line, start + offset)
         with self.mutex:
             log.apply(entries, start + len(data))
-            self._publish(view)
+            try:
+                self._publish(view)
+            except OSError as error:
+                raise self._unknown(error) from error
 
     def _take_back(self, length: int, error: OSError) -> None:
         file = self.view.log.file
@@ -280,11 +286,15 @@ class Engine:
             os.ftruncate(file.descriptor, length)
         except OSError:
             self._distrusted = file.name
-            reason = str(translated(error, self.where)).rstrip(".")
-            raise Unavailable(f"{reason}. It is unknown whether the write took place") from error
+            raise self._unknown(error) from error
+
+    def _unknown(self, error: OSError) -> Unavailable:
+        reason = error.strerror or type(error).__name__
+        return Unavailable(f"{self.where}: the system said {reason!r}. It is unknown whether the write took place")
 
     def install(self, manifest: Manifest, *, log: File | None = None) -> View:
         """Make `manifest` the truth; only inside `writing`. `log` is its log where that is a new, empty one."""
+        self.folder.sync()  # What it names must last before it does: a file system may keep one name and lose another.
         stamp = self.manifest.replace(manifest)
         with self.mutex:
             view = view_of(manifest, stamp, self.folder, self.aside.tell, self._view, write=True)
@@ -301,13 +311,3 @@ class Engine:
         self.folder.unlink(name)  # Left by one that died before the manifest named it.
         self.folder.open_file(name, write=True, fresh=True).close()
         return self.install(replaced(before, generation=generation, log=name, logs=(frozen, *before.logs)))
-
-
-def _sound_length(file: File, start: int) -> int:
-    """How many bytes from `start` on end with a sound line."""
-    data = file.read(start, max(file.size - start, 0))
-    length = 0
-    for offset, line in lines_in(data):
-        if sound(line):
-            length = offset + len(line) + 1
-    return length

@@ -118,12 +118,15 @@ class Folder:
             raise Unavailable(
                 f"{where}: the folder {path.parent} does not exist; create it, or correct the path"
             ) from None
-        above = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return cls(path, os.open(path, flags))
+
+    def sync_above(self) -> None:
+        """Return when the name of this folder is on the disk, whoever made it."""
+        above = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(above)
         finally:
             os.close(above)
-        return cls(path, os.open(path, flags))
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

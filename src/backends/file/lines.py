@@ -16,7 +16,19 @@ from zlib import crc32
 from .merging import DAMAGE, Value
 from .ordered import END
 
-__all__ = ["DAMAGED", "WRONG", "Entry", "Op", "Place", "guessed_keys", "line_of", "lines_in", "parse", "sound"]
+__all__ = [
+    "DAMAGED",
+    "WRONG",
+    "Entry",
+    "Op",
+    "Place",
+    "guessed_keys",
+    "line_of",
+    "lines_in",
+    "parse",
+    "sound",
+    "standing",
+]
 
 Op: TypeAlias = "tuple[bytes, Value | None]"
 """A key and its new value, None when it is gone."""
@@ -37,12 +49,13 @@ Entry: TypeAlias = "tuple[bytes, Place | None]"
 
 WRONG: Final = "its checksum is wrong"
 
+_INVERTED: Final = 0xFFFFFFFF
 _HEAD: Final = 9
 """The checksum and the tab behind it."""
 
 
-def line_of(ops: Iterable[Op]) -> bytes:
-    """One line for a batch."""
+def line_of(ops: Iterable[Op], *, follows: bool = False) -> bytes:
+    """One line for a batch; `follows` says that it is appended together with the line before it."""
     parts: list[bytes] = []
     for key, value in ops:
         if value is None:
@@ -52,7 +65,7 @@ def line_of(ops: Iterable[Op]) -> bytes:
         else:
             parts += (b"+" + key, value)
     body = b"\t".join(parts)
-    return b"%08x\t%b\n" % (crc32(body), body)
+    return b"%08x\t%b\n" % (crc32(body) ^ (_INVERTED if follows else 0), body)
 
 
 def lines_in(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -65,7 +78,35 @@ def lines_in(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def sound(line: bytes) -> bool:
     """Whether a line is as it was written."""
-    return line[_HEAD - 1 : _HEAD] == b"\t" and line[: _HEAD - 1] == b"%08x" % crc32(line[_HEAD:])
+    return _begins(line) is not None
+
+
+def _begins(line: bytes) -> bool | None:
+    """Whether a sound line was the first of an append; None for one that is not sound."""
+    if len(line) <= _HEAD or line[_HEAD - 1 : _HEAD] != b"\t":
+        return None
+    checksum = crc32(line[_HEAD:])
+    if line[: _HEAD - 1] == b"%08x" % checksum:
+        return True
+    return False if line[: _HEAD - 1] == b"%08x" % (checksum ^ _INVERTED) else None
+
+
+def standing(data: bytes) -> int:
+    """How many bytes of the end of a log stand, when whoever wrote there may have died at it.
+
+    Only the last append may be torn, as all before it had reached the disk. An unsound line that the first
+    line of another append follows is damage, and stays, to be reported; one that only lines of its own
+    append follow, or nothing, was never acknowledged, and neither was what follows.
+    """
+    end, torn = 0, None
+    for offset, line in lines_in(data):
+        begins = _begins(line)
+        if begins:
+            torn = None
+        elif begins is None and torn is None:
+            torn = offset
+        end = offset + len(line) + 1
+    return end if torn is None else torn
 
 
 def parse(line: bytes, offset: int) -> list[Entry]:

@@ -62,7 +62,7 @@ class Run:
             at = data.find(sign + key + end)
             if at >= 0:
                 start = data.rfind(b"\n", 0, at) + 1
-                line = data[start : data.index(b"\n", at)]
+                line = data[start:].partition(b"\n")[0]
                 if not sound(line):
                     self._tell(self.name, self._offsets[number] + start, line, WRONG)
                     return DAMAGE
@@ -91,11 +91,15 @@ class Run:
                 keys.append(parts[1][1:])
                 values.append(_value(parts))
             return keys, values
-        for offset, line in lines_in(data):
+        for offset, line in lines_in(data if data.endswith(b"\n") else data + b"\n"):
             parts = line.split(b"\t", 2)
             good = sound(line)
             if not good:
                 self._tell(self.name, self._offsets[number] + offset, line, WRONG)
+            while good and keys and keys[-1] >= parts[1][1:]:
+                # The key of the damaged line before was not the true one after all.
+                keys.pop()
+                values.pop()
             if good or self._belongs(parts, keys, number):
                 keys.append(parts[1][1:])
                 values.append(_value(parts) if good else DAMAGE)

@@ -67,6 +67,7 @@ class FileTable(RuledTable):
         super().__init__(codec.entity, tables)
         self.codec = codec
         self._space = space(codec.entity.name)
+        self._key_fields = codec.entity.key_fields
         self._objects = Objects(codec)
         self._lookups: dict[tuple[str, ...], Lookup] = {}
 
@@ -88,7 +89,7 @@ class FileTable(RuledTable):
 
     def place(self, key: Key) -> bytes:
         """The engine's key of a record."""
-        return self._space + ordered_key(self.entity.key_fields, key)
+        return self._space + ordered_key(self._key_fields, key)
 
     def found(self, place: bytes, value: Value | None) -> Found | None:
         """What the engine's answer is as a record."""

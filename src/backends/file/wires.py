@@ -12,16 +12,15 @@ from ...entity import Entity
 from ...nested import JsonKind, SecretKind
 from ...shapes import Field
 from ...values import Kind, Refused, dump_json
-from ..shortcuts import FLOAT, INTEGER, TEXT, TIME_TEXT, Shortcuts
+from ..shortcuts import BOOL, FLOAT, IN_64_BITS, TEXT, TIME_TEXT, Shortcuts
 
 __all__ = ["Objects", "wire"]
 
-_BOOL: Final = Shortcut("{v} is True or {v} is False")
 _SHORTCUTS: Final[Mapping[str, Shortcuts]] = {
     "text": TEXT,
-    "integer": INTEGER,
+    "integer": (IN_64_BITS, IN_64_BITS),  # JSON knows no bound
     "float": FLOAT,
-    "bool": (_BOOL, _BOOL),
+    "bool": BOOL,
     "datetime": TIME_TEXT,
 }
 # What was parsed is JSON already; where the outermost shape is fixed it shows in the type.
@@ -63,7 +62,7 @@ class Objects:
     def __init__(self, codec: Codec) -> None:
         entity: Entity = codec.entity
         self._columns = codec.columns
-        self.known = frozenset(codec.columns)
+        self._known = frozenset(codec.columns)
         fields = [
             (f"f{number}", Any, msgspec.field(name=column, **_default(item)))
             for number, (item, column) in enumerate(zip(entity.fields, codec.columns, strict=True))
@@ -71,6 +70,8 @@ class Objects:
         made = msgspec.defstruct(f"Stored_{entity.name}", fields)
         self._made: Callable[..., Any] = made
         self._one = msgspec.json.Decoder(made)
+        strict = msgspec.defstruct(f"Known_{entity.name}", fields, forbid_unknown_fields=True)
+        self._all_known = msgspec.json.Decoder(strict)
         self._many = msgspec.json.Decoder(list[made])  # type: ignore[valid-type]
         self._encoder = msgspec.json.Encoder()
 
@@ -80,12 +81,16 @@ class Objects:
     def dump_with(self, row: Sequence[Any], before: bytes) -> bytes:
         """The same, with the members of `before` that the entity does not know."""
         try:
+            self._all_known.decode(before)
+        except msgspec.MsgspecError:
+            pass
+        else:
+            return self.dump(row)
+        try:
             held: Any = msgspec.json.decode(before, type=dict[str, msgspec.Raw])
         except msgspec.MsgspecError:
             return self.dump(row)
-        if held.keys() <= self.known:
-            return self.dump(row)
-        unknown = {name: value for name, value in held.items() if name not in self.known}
+        unknown = {name: value for name, value in held.items() if name not in self._known}
         return self._encoder.encode(dict(zip(self._columns, row, strict=True)) | unknown)
 
     def load(self, data: bytes) -> tuple[Any, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -27,8 +26,8 @@ from ...values import (
     IntegerKind,
     Kind,
     Refused,
-    utc_text,
 )
+from ..shortcuts import BOOL, BYTES, FLOAT, INTEGER, TEXT, TIME_TEXT, Shortcuts
 from ..sql.conditions import Spelling
 
 __all__ = ["DECIMAL", "DECIMAL_SUM", "SPELLING", "TIME", "UNREADABLE", "column_type", "install_functions", "wire"]
@@ -44,33 +43,13 @@ _decimal = DecimalKind()
 _time = DatetimeKind()
 
 
-_IS_TEXT = Shortcut("type({v}) is str")
-_IS_BYTES = Shortcut("type({v}) is bytes")
-_WIRES: Mapping[str, tuple[Shortcut | None, Shortcut | None]] = {
-    "text": (Shortcut("type({v}) is str and {v}.isascii()"), _IS_TEXT),
-    "integer": (
-        Shortcut("type({v}) is int and -0x8000000000000000 <= {v} <= 0x7fffffffffffffff"),
-        Shortcut("type({v}) is int"),
-    ),
-    # x - x is 0.0 for finite numbers alone; zero itself may be -0.0 and takes the long way.
-    "float": (
-        Shortcut("type({v}) is float and {v} - {v} == 0.0 and {v} != 0.0"),
-        Shortcut("type({v}) is float and {v} - {v} == 0.0"),
-    ),
-    "bool": (Shortcut("{v} is True or {v} is False"), Shortcut("type({v}) is int and 0 <= {v} <= 1", "{v} == 1")),
-    "datetime": (
-        Shortcut(
-            "type({v}) is datetime and {v}.tzinfo is UTC",
-            "utc_text({v})",
-            {"datetime": datetime, "UTC": UTC, "utc_text": utc_text},
-        ),
-        Shortcut(
-            "type({v}) is str and len({v}) == 27 and {v}[26] == 'Z'",
-            "fromisoformat({v})",
-            {"fromisoformat": datetime.fromisoformat},
-        ),
-    ),
-    "bytes": (_IS_BYTES, _IS_BYTES),
+_SHORTCUTS: Mapping[str, Shortcuts] = {
+    "text": TEXT,
+    "integer": INTEGER,
+    "float": FLOAT,
+    "bool": (BOOL[0], Shortcut("type({v}) is int and 0 <= {v} <= 1", "{v} == 1")),
+    "datetime": TIME_TEXT,
+    "bytes": BYTES,
 }
 
 
@@ -86,13 +65,13 @@ def wire(field: Field) -> Wire:
     """The wire of a field: native where SQLite has the type, canonical text otherwise."""
     kind = field.kind
     if isinstance(kind, BoolKind):
-        return Wire(kind.canonical, _bool, *_WIRES["bool"])
+        return Wire(kind.canonical, _bool, *_SHORTCUTS["bool"])
     if isinstance(kind, EnumKind):
         return Wire(kind.to_plain, kind.from_plain)
     if isinstance(kind, IntegerKind | FloatKind | BytesKind):
-        return Wire(kind.canonical, kind.canonical, *_WIRES[kind.name])
+        return Wire(kind.canonical, kind.canonical, *_SHORTCUTS[kind.name])
     if kind.orderable or isinstance(kind, SecretKind):
-        return Wire(kind.to_plain, _reading_text(kind), *_WIRES.get(kind.name, (None, None)))
+        return Wire(kind.to_plain, _reading_text(kind), *_SHORTCUTS.get(kind.name, (None, None)))
     found = json_wire(kind)
     if isinstance(kind, JsonKind):
         return found._replace(reads=Shortcut(_IS_DOCUMENT[kind.only], "parse({v})", {"parse": msgspec.json.decode}))
