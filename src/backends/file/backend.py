@@ -135,9 +135,9 @@ class FileBackend(Backend):
     async def read(self, entity: Entity, key: tuple[Any, ...]) -> Found | None:
         table = self._table(entity)
         place = table.place(key)
-        view = None if self._engine is None else self._engine.current_at_once()
-        if view is not None:
-            with translating(self._options.where):
+        with translating(self._options.where):
+            view = None if self._engine is None else self._engine.current_at_once()
+            if view is not None:
                 return table.found(place, view.get(place))
         return await self._reading(lambda engine: table.found(place, engine.current().get(place)))
 

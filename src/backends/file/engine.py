@@ -16,7 +16,7 @@ from typing import Final
 
 from ...errors import Corrupt, NotAStore, ReadOnly, Unavailable
 from .aside import Aside
-from .errors import translated, translating
+from .errors import translating
 from .folder import File, Folder
 from .lines import lines_in, parse, standing
 from .lock import FileLock

@@ -43,7 +43,7 @@ def fold(engine: Engine, lock: FileLock, stopping: Callable[[], bool]) -> bool:
 
 def _fold(engine: Engine, lock: FileLock, stopping: Callable[[], bool]) -> bool:
     with engine.writing(lock) as view:
-        if view.log.length:
+        if view.log.length and not view.frozen:  # What an earlier fold left comes first: else each failure adds a log.
             view = engine.rotate()
     if not view.frozen:
         return True

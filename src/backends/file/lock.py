@@ -37,7 +37,7 @@ class FileLock:
         try:
             yield
         finally:
-            fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+            self._release(file)
 
     @contextmanager
     def held_if_free(self) -> Iterator[bool]:
@@ -48,7 +48,13 @@ class FileLock:
             yield taken
         finally:
             if taken:
-                fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+                self._release(file)
+
+    def _release(self, file: File) -> None:
+        try:
+            fcntl.flock(file.descriptor, fcntl.LOCK_UN)
+        except OSError:
+            self.close()  # That gives it back too; what was done under it stands, and is no failure.
 
     def _wait(self, seconds: float) -> None:
         # Waiting in the system's queue is fair, which asking again and again is not, but it knows no end: so

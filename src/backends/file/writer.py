@@ -24,6 +24,9 @@ MAX_BATCH = 256
 MAX_BATCH_SECONDS = 0.01
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 """After so long, or so much, an append takes no further callers, so that a long queue is no long wait."""
+REST_SECONDS = 0.5
+MAX_REST_SECONDS = 60.0
+"""How long nobody tries to fold after that failed: longer each time."""
 
 Prepare: TypeAlias = Callable[[Batch], None]
 
@@ -36,6 +39,8 @@ class Writer(Worker[Batch]):
         self._engine = engine
         self._prepare = prepare
         self._folder: threading.Thread | None = None
+        self._rest = REST_SECONDS
+        self._rest_until = 0.0
         self._lock = FileLock(engine.folder, LOCK, engine.where)
         self._thread = self._start(self._run)
 
@@ -113,11 +118,19 @@ class Writer(Worker[Batch]):
             if view.log.length > 4 * options.log_bytes or view.log.entries > 4 * options.log_entries:
                 self._folder.join()
             return
-        if not self._closed and wants_folding(view, options.log_bytes, options.log_entries):
+        if (
+            not self._closed
+            and time.monotonic() >= self._rest_until
+            and wants_folding(view, options.log_bytes, options.log_entries)
+        ):
             self._folder = self._start(self._fold)
 
     def _fold(self) -> None:
         try:
             fold(self._engine, self._lock, lambda: self._closed)
         except (OSError, CrossfadeError):
-            pass  # The logs are as good as they were; the next write tries again, and reports what stops it.
+            # The logs are as good as they were. It is tried again, less and less often, so as to spare a sick disk.
+            self._rest = min(2 * self._rest, MAX_REST_SECONDS)
+            self._rest_until = time.monotonic() + self._rest
+        else:
+            self._rest = REST_SECONDS

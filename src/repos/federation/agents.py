@@ -79,7 +79,11 @@ class Experts(Repository[Expertise]):
     """Who knows what."""
 
     async def set_expertise(self, agent: str, domains: Iterable[str]) -> list[Expertise]:
-        """Make these the domains that an agent knows, all at once; returns them by name."""
+        """Make these the domains that an agent knows, together; returns them by name.
+
+        An agent says itself what it knows. Of two calls for one agent at the same moment each adds what it
+        was given, and neither takes away what the other is just adding.
+        """
         wanted = sorted(set(domains))
 
         async def work(unit: Scope) -> list[Expertise]:
