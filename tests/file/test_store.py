@@ -357,3 +357,44 @@ async def test_keys_narrow_what_is_read(tmp_path: Path) -> None:
             assert await letters.count(to=to) == 3
         with pytest.raises(crossfade.CorruptRecord):
             await letters.page()
+
+
+async def test_a_store_on_a_network_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the folder itself is what is mounted."""
+    mounts = f"36 35 98:0 / / rw - ext4 /dev/root rw\n37 36 98:1 / {tmp_path / 'store'} rw - nfs4 server:/x rw\n"
+    monkeypatch.setattr(Path, "read_text", lambda path, **_: mounts)
+    with pytest.raises(crossfade.Unsupported, match=r"nfs4.*PostgreSQL"):
+        await opened(tmp_path, Person)
+
+
+@pytest.mark.parametrize("name", ["head", "log-000000000001"])
+async def test_files_that_are_replaced_under_an_open_store(tmp_path: Path, name: str) -> None:
+    """Nothing is acknowledged into a file that no name leads to any more."""
+    async with await opened(tmp_path, Person) as store:
+        people = store.repository(Person)
+        await people.add(Person(id="a"))
+        path = tmp_path / "store" / name
+        held = path.read_bytes()
+        path.unlink()
+        path.write_bytes(held)
+        with pytest.raises(crossfade.Corrupt, match="open the store again"):
+            await people.add(Person(id="b"))
+    async with await opened(tmp_path, Person) as store:
+        assert [p.id async for p in store.repository(Person).scan()] == ["a"]
+
+
+async def test_what_was_not_flushed_may_be_gone_after_a_loss_of_power(tmp_path: Path) -> None:
+    """With `synchronous=normal` a log that ends too early is no damage; with the default it is."""
+    for options, refused in (("?synchronous=normal", False), ("", True)):
+        async with await opened(tmp_path, Person, options=options) as store:
+            await store.repository(Person).upsert(Person(id="a"))
+            end = (tmp_path / "store" / "log-000000000001").stat().st_size
+            await store.repository(Person).upsert(Person(id="b"))
+        with (tmp_path / "store" / "log-000000000001").open("r+b") as log:
+            log.truncate(end)
+        if refused:
+            with pytest.raises(crossfade.Corrupt, match="cut it off from outside"):
+                await opened(tmp_path, Person)
+        else:
+            async with await opened(tmp_path, Person) as store:
+                assert await store.repository(Person).count() == 1

@@ -235,8 +235,8 @@ def test_the_file_system_is_the_innermost_mount(path: str, kind: str) -> None:
 def test_a_network_file_system_is_refused_with_advice() -> None:
     """The write-ahead log is not put where it could lose data; the message offers three ways on."""
     with pytest.raises(crossfade.Unsupported, match=r"nfs4.*local disk.*PostgreSQL.*journal=delete"):
-        refuse_network(Path("/srv/my share/app.db"), "sqlite:///x", ON_A_NETWORK, MOUNTS)
-    refuse_network(Path("/var/lib/app.db"), "sqlite:///x", ON_A_NETWORK, MOUNTS)
+        refuse_network(Path("/srv/my share"), "sqlite:///x", ON_A_NETWORK, MOUNTS)
+    refuse_network(Path("/var/lib"), "sqlite:///x", ON_A_NETWORK, MOUNTS)
 
 
 async def test_without_a_write_ahead_log_the_store_works_too(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ class Engine:
         with self.lock.held(self.options.busy_timeout):
             if self.manifest.read() is None:
                 self._begin()
+            self.folder.open_file(FOLDING, write=True, create=True).close()  # Folding itself could tell nobody.
             self._head = self.folder.open_file(HEAD, write=True, create=True)
             self._settle()
 
@@ -115,7 +116,9 @@ class Engine:
 
     def close(self) -> None:
         with self.mutex:
-            self._view = None
+            view, self._view = self._view, None
+            for part in () if view is None else view.parts:
+                part.file.close()  # Whoever still holds the closed store must not keep its files open.
             self.lock.close()
             if self._head is not None:
                 self._head.close()
@@ -155,7 +158,7 @@ class Engine:
 
     def _load(self) -> None:
         """Bring the view up to what the head and the manifest say now; under the mutex."""
-        for _ in range(_TRIES):
+        for attempt in range(_TRIES):
             data = b"" if self._head is None else self._head.read(0, HEAD_BYTES)
             head = read_head(data)
             view = self._view
@@ -165,9 +168,9 @@ class Engine:
                 except FileNotFoundError:
                     continue  # It was folded away between reading the manifest and opening what it names.
             length = length_by(view.manifest, head)
-            if length is None and not self.options.read_only:
+            if length is None and not self.options.read_only and attempt < _TRIES - 1:
                 continue  # A head is being written, or the manifest was replaced in between.
-            if length is None:
+            if length is None:  # Somebody spoilt it, or nobody could write it: the next writer makes it anew.
                 length = standing(view.log.file.read(0, view.log.file.size))
             if length < view.log.length:
                 raise Corrupt(
@@ -211,16 +214,23 @@ class Engine:
             view is not None
             and data == self._head_bytes
             and self.manifest.stamp() == view.stamp
-            and view.log.file.size == view.log.length
+            and view.log.file.linked_size == view.log.length
+            and self._head.linked_size
         ):
             return
         with self.mutex:
-            if view is None or self.manifest.stamp() != view.stamp:
+            self._check_place()
+            head = read_head(data)
+            # A stamp alone does not tell: where clocks are coarse, the next but one can look like the one before.
+            other = view is None or head is None or head.generation != view.manifest.generation
+            if view is None or other or self.manifest.stamp() != view.stamp:
                 view = self._reloaded()
                 self.folder.sync()  # Whoever wrote this manifest may have died before its name was on the disk.
-            known = length_by(view.manifest, read_head(data)) or 0
-            known = max(known, view.log.length)
             size = view.log.file.size
+            known = length_by(view.manifest, head) or 0
+            if head is not None and not head.lasting:
+                known = min(known, size)  # What was not flushed with each write may be gone after a loss of power.
+            known = max(known, view.log.length)
             if size < known:
                 raise Corrupt(
                     f"{self.where}: {view.log.name} is {known - size} bytes shorter than what was acknowledged: somebody "
@@ -231,6 +241,16 @@ class Engine:
                 self._mend(view, known)
             self._view = view
             self._publish(view)
+
+    def _check_place(self) -> None:
+        """Raise Corrupt when the files that are held open are not those in the folder any more."""
+        held = [self._head, *(() if self._view is None else (self._view.log.file,))]
+        for file in held:
+            if file is not None and file.linked_size is None:
+                raise Corrupt(
+                    f"{self.where}: the file {file.name!r} was removed or replaced while the store was open, as if a "
+                    "backup was put back; open the store again"
+                )
 
     def _mend(self, view: View, known: int) -> None:
         """Judge what a writer appended and did not live to publish: whole lines stand, the rest is set aside."""
@@ -246,7 +266,9 @@ class Engine:
 
     def _publish(self, view: View) -> None:
         assert self._head is not None
-        self._head_bytes = write_head(self._head, Head(view.manifest.generation, view.log.length))
+        self._head_bytes = write_head(
+            self._head, Head(view.manifest.generation, view.log.length, self.options.synchronous)
+        )
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add lines to the log; on return they are on the disk and published. Only inside `writing`.
@@ -305,6 +327,9 @@ class Engine:
     def rotate(self) -> View:
         """Begin a new log; the old one takes no more changes. Only inside `writing`."""
         before = self.view.manifest
+        self.view.log.file.sync()  # Whoever wrote there may not have waited for the disk.
+        if not self.options.synchronous:
+            self.view.log.file.sync()  # The manifest lasts, and says how long the log is.
         frozen = Frozen(before.log, self.view.log.length)
         generation = before.generation + 1
         name = log_name(generation)

@@ -83,6 +83,12 @@ class File:
     def size(self) -> int:
         return os.fstat(self.descriptor).st_size
 
+    @property
+    def linked_size(self) -> int | None:
+        """The size, None when no name leads to the file any more."""
+        found = os.fstat(self.descriptor)
+        return found.st_size if found.st_nlink else None
+
 
 class Folder:
     """An open folder. Every method raises OSError; the caller knows which store it is about."""

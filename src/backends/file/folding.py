@@ -65,8 +65,12 @@ def _fold(engine: Engine, lock: FileLock, stopping: Callable[[], bool]) -> bool:
 
 
 def _all(engine: Engine, part: Log | Run) -> Source:
-    with engine.mutex:
-        return (part.view() if isinstance(part, Log) else part).slice(b"", LAST)
+    if isinstance(part, Run):
+        return part.slice(b"", LAST)
+    # Read anew, line by line with its checksum: what was damaged since must not get a fresh one.
+    again = Log(part.file, engine.aside.tell)
+    again.catch_up(part.length)
+    return again.view().slice(b"", LAST)
 
 
 def _joining(logs: Sequence[Log], runs: Sequence[Run]) -> list[Run]:

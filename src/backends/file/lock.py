@@ -59,10 +59,9 @@ class FileLock:
     def _wait(self, seconds: float) -> None:
         # Waiting in the system's queue is fair, which asking again and again is not, but it knows no end: so
         # another thread waits, and when it is given up the lock it then gets goes back with its file.
-        file = self._opened()
-        taken = threading.Event()
-        threading.Thread(target=_wait_for, args=(file, taken), name="crossfade-file-lock", daemon=True).start()
-        if not taken.wait(seconds):
+        waiting = _Waiting(self._opened())
+        threading.Thread(target=waiting.run, name="crossfade-file-lock", daemon=True).start()
+        if not waiting.taken_within(seconds):
             self._file = None
             raise Locked(
                 f"{self._where}: another process held the store for too long; find what keeps it, or raise busy_timeout"
@@ -82,6 +81,28 @@ def _taken_at_once(file: File) -> bool:
     return True
 
 
-def _wait_for(file: File, taken: threading.Event) -> None:
-    fcntl.flock(file.descriptor, fcntl.LOCK_EX)
-    taken.set()
+class _Waiting:
+    """Waits for a lock on behalf of somebody who may give up: then the lock goes back as soon as it comes."""
+
+    def __init__(self, file: File) -> None:
+        self._file: File | None = file
+        self._taken = threading.Event()
+        self._mutex = threading.Lock()
+
+    def run(self) -> None:
+        file = self._file
+        if file is None:
+            return
+        fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+        with self._mutex:
+            if self._file is None:
+                file.close()
+            else:
+                self._taken.set()
+
+    def taken_within(self, seconds: float) -> bool:
+        self._taken.wait(seconds)
+        with self._mutex:
+            if not self._taken.is_set():
+                self._file = None
+            return self._taken.is_set()

@@ -7,12 +7,12 @@ folded into a sorted run long before it could grow large (see `compaction`).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ...errors import Corrupt
 from .folder import File
 from .lines import DAMAGED, WRONG, Entry, Place, guessed_keys, lines_in, parse, sound
-from .merging import DAMAGE, UNKNOWN, Answer, Block, Value
+from .merging import DAMAGE, UNKNOWN, Answer, Block, Gap, Value
 from .ordered import BRANCH
 
 __all__ = ["Groups", "Log", "LogView", "Tell"]
@@ -158,6 +158,7 @@ class LogSlice:
     """A range of a log as it was at one moment; a source for `merging`."""
 
     BLOCK = 512
+    gaps: Sequence[Gap] = ()
 
     def __init__(self, log: Log, keys: list[bytes], start: int, end: int, places: dict[bytes, Place | None]) -> None:
         self._log = log

@@ -7,6 +7,7 @@ sees what might not last. It need not survive a crash: whoever finds it wrong ma
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -32,8 +33,13 @@ __all__ = [
 
 NAME: Final = "crossfade.json"
 FORMAT: Final = 1
+_STORE: Final = "crossfade file store"
+_NAMES: Final = re.compile(r"(log|run)-[0-9]{12}")
+"""The names of files that a manifest may name: no other file is ever opened, and cut off, on its word."""
 _HEAD: Final = struct.Struct(">QQI")
 HEAD_BYTES: Final = _HEAD.size
+_FLEETING: Final = 1 << 63
+"""Set in the length where the log is not flushed with each write."""
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -46,7 +52,7 @@ class Frozen(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Of what a store consists. `logs` and `runs` are newest first."""
 
-    store: str = "crossfade file store"
+    store: str = _STORE
     format: int = FORMAT
     generation: int
     log: str
@@ -88,7 +94,9 @@ class ManifestFile:
             return None
         try:
             manifest = msgspec.json.decode(contents.data, type=Manifest)
-        except msgspec.MsgspecError:
+            if manifest.store != _STORE or not all(map(_NAMES.fullmatch, manifest.files())):
+                raise ValueError
+        except (ValueError, RecursionError):  # What msgspec cannot decode is a ValueError.
             raise NotAStore(
                 f"{self._where}: the file {NAME} in it is damaged, or another program's; it was left as it is. "
                 "Correct the path, or restore a backup of the whole folder"
@@ -106,10 +114,11 @@ class ManifestFile:
 
 
 class Head(NamedTuple):
-    """The generation of the manifest, and the length of its log that is on the disk."""
+    """The generation of the manifest, and the length of its log; `lasting` says that so much of it is on the disk."""
 
     generation: int
     length: int
+    lasting: bool = True
 
 
 def read_head(data: bytes) -> Head | None:
@@ -117,12 +126,14 @@ def read_head(data: bytes) -> Head | None:
     if len(data) != HEAD_BYTES:
         return None
     generation, length, checksum = _HEAD.unpack(data)
-    return Head(generation, length) if checksum == crc32(data[:16]) else None
+    if checksum != crc32(data[:16]):
+        return None
+    return Head(generation, length & ~_FLEETING, not length & _FLEETING)
 
 
 def write_head(file: File, head: Head) -> bytes:
     """Write the head in one go; returns the bytes."""
-    start = struct.pack(">QQ", *head)
+    start = struct.pack(">QQ", head.generation, head.length | (0 if head.lasting else _FLEETING))
     data = start + struct.pack(">I", crc32(start))
     file.write(data, 0)
     return data

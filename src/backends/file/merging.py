@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal, Protocol, TypeAlias
 
-__all__ = ["DAMAGE", "UNKNOWN", "Answer", "Block", "Mark", "Source", "Value", "merged"]
+__all__ = ["DAMAGE", "DOUBT", "UNKNOWN", "Answer", "Block", "Gap", "Mark", "Source", "Value", "merged"]
 
 
 class Mark(enum.Enum):
@@ -19,19 +19,28 @@ class Mark(enum.Enum):
 
     DAMAGE = "there, and cannot be trusted"
     UNKNOWN = "not known here"
+    DOUBT = "not known here, and what older sources say may be outdated"
 
 
 DAMAGE: Final = Mark.DAMAGE
 UNKNOWN: Final = Mark.UNKNOWN
+DOUBT: Final = Mark.DOUBT
 Value: TypeAlias = "bytes | Literal[Mark.DAMAGE]"
 Answer: TypeAlias = "bytes | Mark | None"
-"""A value, None for a key that is gone, UNKNOWN for one that is not known here."""
+"""A value, None for a key that is gone, UNKNOWN or DOUBT for one that is not known here."""
+Gap: TypeAlias = tuple[bytes, bytes]
+"""The keys from the first up to, and without, the second: a source lost its word on one of them, and cannot say which."""
 Block: TypeAlias = "tuple[list[bytes], list[Value | None]]"
 """Sorted keys and their values; None stands for a key that is gone."""
 
 
 class Source(Protocol):
-    """Sorted keys, block by block."""
+    """Sorted keys, block by block. What older sources say of a key in one of the `gaps` is not believed."""
+
+    @property
+    def gaps(self) -> Sequence[Gap]:
+        """The gaps in what was given so far."""
+        ...
 
     def block(self) -> Block | None:
         """The next block, never empty; None when there are no more."""
@@ -42,13 +51,13 @@ class _Head:
     """A source and what is left of the block that it gave last."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self.keys: list[bytes] = []
         self.values: list[Value | None] = []
 
     def fill(self) -> bool:
         if not self.keys:
-            block = self._source.block()
+            block = self.source.block()
             if block is None:
                 return False
             self.keys, self.values = block
@@ -69,17 +78,33 @@ def merged(sources: Sequence[Source], *, keep_gone: bool = False) -> Iterator[Bl
     """
     heads = [_Head(source) for source in sources]
     while True:
-        heads = [head for head in heads if head.fill()]
-        if not heads:
+        filled = [head for head in heads if head.fill()]
+        if not filled:
             return
-        last = min(head.keys[-1] for head in heads)
-        taken = [block for block in (head.take(last) for head in heads) if block[0]]
+        last = min(head.keys[-1] for head in filled)
+        blocks = [head.take(last) for head in heads]
+        gaps = [head.source.gaps for head in heads]
+        taken = [block for block in (_doubted(blocks, gaps) if any(gaps) else blocks) if block[0]]
         keys, values = taken[0] if len(taken) == 1 else _joined(taken)
         if not keep_gone and None in values:
             pairs = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
             keys, values = [key for key, _ in pairs], [value for _, value in pairs]
         if keys:
             yield keys, values
+
+
+def _doubted(blocks: Sequence[Block], gaps: Sequence[Sequence[Gap]]) -> list[Block]:
+    """The blocks, with DAMAGE for whatever lies in a gap of a newer source."""
+    out: list[Block] = []
+    newer: list[Gap] = []
+    for (keys, values), own in zip(blocks, gaps, strict=True):
+        out.append((keys, [_believed(key, value, newer) for key, value in zip(keys, values, strict=True)]))
+        newer += own
+    return out
+
+
+def _believed(key: bytes, value: Value | None, gaps: Sequence[Gap]) -> Value | None:
+    return DAMAGE if any(low <= key < high for low, high in gaps) else value
 
 
 def _joined(blocks: Sequence[Block]) -> Block:

@@ -8,6 +8,7 @@ each block, so that reading them all checks them at the speed of the disk.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from zlib import crc32
 
 import msgspec
@@ -16,7 +17,7 @@ from ...errors import Corrupt
 from .folder import File
 from .lines import WRONG, line_of, lines_in, sound
 from .log import Tell
-from .merging import DAMAGE, UNKNOWN, Answer, Block, Value
+from .merging import DAMAGE, DOUBT, UNKNOWN, Answer, Block, Gap, Value
 from .ordered import after_all
 
 __all__ = ["Run", "RunSlice", "RunWriter"]
@@ -51,6 +52,7 @@ class Run:
         self._offsets = index.offsets
         self._checksums = index.checksums
         self._last = index.last.encode()
+        self._checked = bytearray(len(self._keys))
 
     def get(self, key: bytes) -> Answer:
         """A key's value, None when the run says that it is gone, UNKNOWN when it does not know the key."""
@@ -63,11 +65,19 @@ class Run:
             if at >= 0:
                 start = data.rfind(b"\n", 0, at) + 1
                 line = data[start:].partition(b"\n")[0]
-                if not sound(line):
-                    self._tell(self.name, self._offsets[number] + start, line, WRONG)
-                    return DAMAGE
-                return _value(line.split(b"\t", 2))
+                return _value(line.split(b"\t", 2)) if sound(line) else self._doubtful(number, data, key)
+        if not self._checked[number]:
+            if crc32(data) != self._checksums[number]:
+                return self._doubtful(number, data, key)
+            self._checked[number] = 1  # Once is enough for what is not there: the rest is checked line by line.
         return UNKNOWN
+
+    def _doubtful(self, number: int, data: bytes, key: bytes) -> Answer:
+        """What a damaged block says of a key."""
+        (keys, values), gaps = self._salvaged(number, data)
+        if key in keys:
+            return values[keys.index(key)]
+        return DOUBT if any(low <= key < high for low, high in gaps) else UNKNOWN
 
     def _data(self, number: int) -> bytes:
         start, end = self._offsets[number], self._offsets[number + 1]
@@ -79,40 +89,57 @@ class Run:
             )
         return data
 
-    def block(self, number: int) -> Block:
-        """The keys and values of a block; what is damaged is told of, and stands as DAMAGE where its key can be read."""
+    def block(self, number: int) -> tuple[Block, Sequence[Gap]]:
+        """The keys and values of a block, and the gaps that damage left in it."""
         data = self._data(number)
-        trusted = crc32(data) == self._checksums[number]
+        if crc32(data) != self._checksums[number]:
+            return self._salvaged(number, data)
         keys: list[bytes] = []
         values: list[Value | None] = []
-        if trusted:
-            for line in data[:-1].split(b"\n"):
-                parts = line.split(b"\t", 2)
-                keys.append(parts[1][1:])
-                values.append(_value(parts))
-            return keys, values
+        for line in data[:-1].split(b"\n"):
+            parts = line.split(b"\t", 2)
+            keys.append(parts[1][1:])
+            values.append(_value(parts))
+        return (keys, values), ()
+
+    def _salvaged(self, number: int, data: bytes) -> tuple[Block, Sequence[Gap]]:
+        """What is left of a damaged block. A damaged line is told of, and its key, where that fits, is DAMAGE."""
+        keys: list[bytes] = []
+        values: list[Value | None] = []
+        gaps: list[Gap] = []
+        before, damaged = self._keys[number], False
         for offset, line in lines_in(data if data.endswith(b"\n") else data + b"\n"):
             parts = line.split(b"\t", 2)
-            good = sound(line)
-            if not good:
-                self._tell(self.name, self._offsets[number] + offset, line, WRONG)
-            while good and keys and keys[-1] >= parts[1][1:]:
-                # The key of the damaged line before was not the true one after all.
-                keys.pop()
-                values.pop()
-            if good or self._belongs(parts, keys, number):
+            if sound(line):
+                key = parts[1][1:]
+                if damaged:
+                    gaps.append((before, key))
+                while keys and keys[-1] >= key:  # The key of the damaged line before was not the true one after all.
+                    keys.pop()
+                    values.pop()
+                keys.append(key)
+                values.append(_value(parts))
+                before, damaged = key, False
+                continue
+            self._tell(self.name, self._offsets[number] + offset, line, WRONG)
+            damaged = True
+            if self._belongs(parts, keys, number):
                 keys.append(parts[1][1:])
-                values.append(_value(parts) if good else DAMAGE)
-        return keys, values
+                values.append(DAMAGE)
+        if damaged:
+            gaps.append((before, self._behind(number)))
+        return (keys, values), gaps
+
+    def _behind(self, number: int) -> bytes:
+        """The first key that cannot be in a block any more."""
+        return self._keys[number + 1] if number + 1 < len(self._keys) else self._last + b"\x00"
 
     def _belongs(self, parts: list[bytes], before: list[bytes], number: int) -> bool:
         """Whether the key of a damaged line is likely to be the true one: it fits between its neighbours."""
         if len(parts) < 2 or parts[1][:1] not in (b"+", b"-", b"!"):
             return False
         key = parts[1][1:]
-        following = self._keys[number + 1] if number + 1 < len(self._keys) else None
-        in_place = before[-1] < key if before else self._keys[number] <= key
-        return in_place and (following is None or key < following)
+        return (before[-1] < key if before else self._keys[number] <= key) and key < self._behind(number)
 
     @property
     def blocks(self) -> int:
@@ -143,10 +170,12 @@ class RunSlice:
         self._next = first
         self._low = low
         self._high = high
+        self.gaps: list[Gap] = []
 
     def block(self) -> Block | None:
         while self._next < self._run.blocks and self._run.first_key(self._next) < self._high:
-            keys, values = self._run.block(self._next)
+            (keys, values), gaps = self._run.block(self._next)
+            self.gaps += gaps
             self._next += 1
             if keys and (keys[0] < self._low or keys[-1] >= self._high):
                 start = next((n for n, key in enumerate(keys) if key >= self._low), len(keys))

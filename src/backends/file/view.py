@@ -9,7 +9,7 @@ from typing import Final, Protocol, TypeVar
 from .folder import Folder, Stamp
 from .log import Log, LogView, Tell
 from .manifest import Head, Manifest
-from .merging import UNKNOWN, Answer, Block, Value, merged
+from .merging import DAMAGE, DOUBT, UNKNOWN, Answer, Block, Value, merged
 from .run import Run
 
 __all__ = ["LAST", "Snapshot", "View", "length_by", "view_of"]
@@ -27,10 +27,13 @@ class _Part(Protocol):
 
 
 def _get(parts: Sequence[_Part], key: bytes) -> Value | None:
+    doubted = False
     for part in parts:
         answer = part.get(key)
-        if answer is not UNKNOWN:
-            return answer
+        if answer is DOUBT:
+            doubted = True
+        elif answer is not UNKNOWN:
+            return DAMAGE if doubted else answer
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ...codec import Codec, Vault, compile_codec
@@ -19,6 +20,7 @@ from .bulk import Bulk
 from .connection import Connection, Options
 from .engines import POSTGRES, engine_of
 from .errors import DRIVER_ERRORS, translated
+from .nul import without_nul
 from .pool import Pool
 from .refusing import Refusal, Seen
 from .search import searched
@@ -57,13 +59,16 @@ class PostgresBackend(Backend):
         pool = Pool(self._options)
         try:
             adopted = await pool.opening(lambda connection: self._prepare(connection, entities))
+        except DRIVER_ERRORS as error:
+            failure: BaseException = translated(error, self._options.where)
         except BaseException as error:
-            await pool.close()
-            if isinstance(error, DRIVER_ERRORS):
-                raise translated(error, self._options.where) from None
-            raise
-        self._pool = pool
-        self._bind(entities, adopted, pool)
+            failure = error
+        else:
+            self._pool = pool
+            self._bind(entities, adopted, pool)
+            return
+        await pool.close()
+        raise failure  # Outside of what it was caught in: the driver's frames hold the password.
 
     async def _prepare(self, connection: Connection, entities: Sequence[Entity]) -> dict[str, Adopted]:
         where = self._options.where
@@ -135,7 +140,7 @@ class PostgresBackend(Backend):
     async def _refused(self, refusal: Refusal) -> CrossfadeError:
         table: PostgresTable = refusal.table
         taken = False
-        if table.refuse.needs_look(refusal.error, refusal.doing):
+        if refusal.key is not None and table.refuse.needs_look(refusal.error, refusal.doing):
             taken = bool(refusal.taken)
             if refusal.taken is None:
                 key = table.entity.key_tuple(refusal.key)
@@ -161,7 +166,7 @@ class PostgresBackend(Backend):
 
     async def select(self, query: Query) -> list[Found]:
         pool, table = self._ready(), self._tables[query.entity.name]
-        statement, values = table.queries.select(query)
+        statement, values = table.queries.select(replace(query, where=without_nul(query.where)))
         rows = await self._run(pool.reading(statement.text, statement.arrange(values)), query.entity)
         return table.codec.read_all(rows)
 
@@ -169,13 +174,13 @@ class PostgresBackend(Backend):
         self, entity: Entity, where: Condition, by: Sequence[Field], figures: Mapping[str, Aggregate]
     ) -> list[dict[str, Any]]:
         pool, table = self._ready(), self._tables[entity.name]
-        statement, values = table.queries.aggregate(where, by, figures)
+        statement, values = table.queries.aggregate(without_nul(where), by, figures)
         rows = await self._run(pool.reading(statement.text, statement.arrange(values)), entity)
         return table.figures(rows, by, figures)
 
     async def search(self, entity: Entity, words: Sequence[str], where: Condition, limit: int) -> list[Found]:
         pool, table = self._ready(), self._tables[entity.name]
-        return await self._run(searched(pool, table, words, where, limit), entity)
+        return await self._run(searched(pool, table, words, without_nul(where), limit), entity)
 
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         self._ready()

@@ -18,8 +18,11 @@ __all__ = ["Connection", "Options", "connect", "transaction_start"]
 Connection: TypeAlias = Any
 """The driver's connection. It ships no types of its own."""
 
-LOCK_SECONDS: Final = 1.0
-"""How long one statement waits for a row that another session holds, before those that came with it go on without it."""
+LOCK_SECONDS: Final = 2.0
+"""How long one statement waits for a row that another session holds, before those that came with it go on without it.
+
+Longer than the second after which the server looks for transactions that wait for each other, and ends one of them.
+"""
 GRACE_SECONDS: Final = 5.0
 """How much longer than the server we wait, for a server that no longer answers at all."""
 
@@ -97,7 +100,7 @@ def _bounds(options: Options) -> dict[str, str]:
 
 def transaction_start(options: Options, how: str = "") -> str:
     """The statement that begins a transaction; behind a pooler it brings along what a session would have."""
-    if options.read_only:
+    if options.read_only and "READ ONLY" not in how:
         how += " READ ONLY"
     start = f"BEGIN{how}"
     if options.transaction_pooler:

@@ -7,6 +7,7 @@ Work runs in tasks of its own, so that a caller who gives up never leaves a conn
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -23,6 +24,10 @@ __all__ = ["Pool", "deliver", "spawn"]
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
+
+
+PAUSE = 0.05
+"""The most seconds between two attempts to get at what another session holds."""
 
 
 class Unknown(Exception):
@@ -98,12 +103,16 @@ class Pool:
         while self._tasks:
             await asyncio.wait(self._tasks)
         idle, self._idle = self._idle, []
-        for connection in idle:
-            self._count -= 1
-            try:
-                await connection.close(timeout=self._options.connect_timeout or None)
-            except DRIVER_ERRORS:
-                connection.terminate()
+        self._count -= len(idle)
+        await asyncio.gather(
+            *map(self._end, idle)
+        )  # At once: each may take the whole time allowed where nobody answers.
+
+    async def _end(self, connection: Connection) -> None:
+        try:
+            await connection.close(timeout=self._options.connect_timeout or None)
+        except DRIVER_ERRORS:
+            connection.terminate()
 
     # Work ---------------------------------------------------------------------------------------
 
@@ -172,6 +181,7 @@ class Pool:
             except asyncpg.LockNotAvailableError:
                 if self._options.statement_timeout and clock() > until:
                     raise
+            await asyncio.sleep(random.uniform(0, PAUSE))
 
     async def transaction(self, work: Work[T], how: str = "") -> T:
         """What `work` returns, in a transaction that begins with `how`; tried again as a whole where that is safe."""

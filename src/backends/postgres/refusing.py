@@ -42,7 +42,7 @@ class Refuser:
 
     entity: Entity
     adopted: Adopted
-    by_number: Mapping[str, Entity]
+    others: Mapping[str, Entity]
     where: str
 
     def __call__(self, error: Any, key: Any, doing: Doing, *, taken: bool = False) -> CrossfadeError:
@@ -79,7 +79,7 @@ class Refuser:
 
     def _dangling(self, error: Any, name: str, key: Any, doing: Doing) -> DanglingReference:
         if doing == "delete":
-            by = error.table_name if error.table_name in self.by_number else "another record"
+            by = error.table_name if error.table_name in self.others else "another record"
             reason = f"it cannot be deleted: {by} still refer to it"
             return DanglingReference(self.entity.name, key, reason=reason)
         known = self.adopted.references

@@ -70,6 +70,8 @@ class Shared:
         """Queue a change that `takes` takes; raises InvalidRecord and Missing at once."""
         table = self._table
         if isinstance(change, Delete):
+            if not table.holdable(change.key):
+                return _settled(False)
             return self._deletes.submit(table.codec.key_row(change.key))
         record = change.record
         if table.is_unminted(record):
@@ -203,6 +205,12 @@ class Shared:
         except DRIVER_ERRORS as error:
             raise translated(error, self._where, self._table.entity.name) from None
         return rows
+
+
+def _settled(result: Any) -> asyncio.Future[Any]:
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future
 
 
 def _key_first(table: PostgresTable, record: Any) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from ...shapes import Field
 from ...values import BoolKind, BytesKind, FloatKind, UuidKind
 from ..sql.conditions import Spelling, leaf_values
 from ..sql.statements import Statement, Statements
-from .wires import column_type, parameter
+from .wires import column_type, native, parameter
 
 __all__ = ["DIALECT", "SPELLING", "WORDS", "Lies", "PostgresStatements", "Texts", "quote"]
 
@@ -256,7 +256,10 @@ class PostgresStatements(Statements):
         rules = zip(codec.entity.fields, lies.columns, lies.by_code_point, lies.exact, strict=True)
         for item, name, ordered, equal in rules:
             bare = table.c[name]
-            columns[item.name] = bare if ordered else sa.collate(bare, "C")
+            if native(item.kind) == "jsonb":
+                columns[item.name] = _document(bare, self._lies_as[item.name])
+            else:
+                columns[item.name] = bare if ordered else sa.collate(bare, "C")
             exact[item.name] = bare if equal else columns[item.name]
         super().__init__(codec, table, columns, exact, DIALECT, _figure, SPELLING)
 
@@ -287,6 +290,16 @@ class PostgresStatements(Statements):
                 value = next(values)
                 value.type = column_type(kind)
                 yield value
+
+
+def _document(bare: sa.Column[Any], kind: str) -> sa.ColumnElement[Any]:
+    """A document as one that can be asked what it holds; in a text column what is no JSON holds nothing."""
+    if kind == "jsonb":
+        return bare
+    document = sa.cast(bare, postgresql.JSONB)
+    if kind == "json":
+        return document
+    return sa.case((sa.func.pg_input_is_valid(bare, sa.literal_column("'jsonb'")), document))
 
 
 def _figure(figure: Aggregate, column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

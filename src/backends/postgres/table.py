@@ -60,21 +60,22 @@ class PostgresTable:
     def row(self, record: Any) -> tuple[Any, ...]:
         """A record as a row, its search words behind it where they are kept; raises InvalidRecord."""
         row = self.codec.encode(record)
-        for place, limit in self.adopted.limits:
-            if row[place] is not None:
-                self._within(limit, row[place], record, place)
+        if self.adopted.limits:
+            refused = self._outside_limits(row)
+            if refused is not None:
+                del row  # An error shows no values, not even in the locals of its traceback.
+                raise InvalidRecord(self.entity.name, self.entity.key_of(record), field=refused[0], reason=refused[1])
         return (*row, self._words(record)) if self.lies.words else row
 
-    def _within(self, limit: Any, value: Any, record: Any, place: int) -> None:
-        try:
-            limit(value)
-        except Refused as refused:
-            reason = str(refused)
-        else:
-            return
-        del value
-        field = self.entity.fields[place].name
-        raise InvalidRecord(self.entity.name, self.entity.key_of(record), field=field, reason=reason)
+    def _outside_limits(self, row: tuple[Any, ...]) -> tuple[str, str] | None:
+        """The first field that its column would not take as it is, and why."""
+        for place, limit in self.adopted.limits:
+            try:
+                if row[place] is not None:
+                    limit(row[place])
+            except Refused as refused:
+                return self.entity.fields[place].name, str(refused)
+        return None
 
     def _words(self, record: Any) -> str:
         found: dict[str, None] = {}

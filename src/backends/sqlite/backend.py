@@ -63,7 +63,7 @@ class SqliteBackend(Backend):
         options = self._options
         prepare(options.path, options.where, create=not options.read_only)
         if options.journal == "wal" and not options.read_only:
-            refuse_network(options.path, options.where, ON_A_NETWORK)
+            refuse_network(options.path.parent, options.where, ON_A_NETWORK)
         codecs = {entity.name: compile_codec(entity, "sqlite", wire, self._vault) for entity in entities}
         tables = build_tables(entities, "sqlite", column_type, lambda item, value: wire(item).encode(value), SPELLING)
         connection = connect(options, writes=True)

@@ -25,6 +25,7 @@ class Options:
 
     `synchronous` full: an acknowledged write survives power loss; normal: it survives the death of the
     process, not of the machine. `busy_timeout` is how long to wait for another process, in seconds.
+    `immutable` says that nobody writes meanwhile, so that it is read without locks and without files beside it.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Options:
     busy_timeout: float = 5.0
     journal: Literal["wal", "delete"] = "wal"
     read_only: bool = False
+    immutable: bool = False
     cache_mb: int = 16
 
 
@@ -55,6 +57,7 @@ def connect(options: Options, *, writes: bool, waits: bool = True) -> sqlite3.Co
             f"{options.where}: SQLite {sqlite3.sqlite_version} is too old, 3.35 or newer is needed; use a newer Python"
         )
     mode = "ro" if options.read_only else "rw"
+    mode += "&immutable=1" if options.immutable else ""
     with translating(options.where):
         connection = sqlite3.connect(
             f"file:{quote(str(options.path))}?mode={mode}",

@@ -250,7 +250,9 @@ class TestDamage(Suite):
                 return
             await documents.add_many([Document(id="a", title="word"), Document(id="b", title="word")])
             try:
-                await place.plant(Document, {among(store, Document, "id"): "b"}, {among(store, Document, "shelf"): SPOKEN})
+                await place.plant(
+                    Document, {among(store, Document, "id"): "b"}, {among(store, Document, "shelf"): SPOKEN}
+                )
             except CannotPlant:
                 return
             assert [d.id for d in await documents.search("word", id="a")] == ["a"]
