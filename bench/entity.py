@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -11,7 +11,7 @@ from typing import Any
 
 import crossfade
 
-__all__ = ["COLUMNS", "DDL", "OWNERS", "TABLE", "Record", "Row", "Source", "record_of", "row_of"]
+__all__ = ["COLUMNS", "DDL", "OWNERS", "TABLE", "Record", "Row", "Source", "plain", "plain_of", "record_of", "row_of"]
 
 TABLE = "records"
 OWNERS = 20
@@ -119,6 +119,25 @@ def row_of(record: Record) -> Row:
     values[9] = None if record.closed_at is None else _text(record.closed_at)
     values[11] = json.dumps(record.attributes, separators=(",", ":"), sort_keys=True)
     return tuple(values)
+
+
+def plain_of(record: Record) -> dict[str, Any]:
+    """A record as plain JSON values."""
+    return dict(zip(COLUMNS, row_of(record), strict=True)) | {"active": record.active, "attributes": record.attributes}
+
+
+def plain(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found in a store as `plain_of` has it, in whichever of the usual forms it lies there."""
+    values = {name: found[name] for name in COLUMNS}
+    for name in ("created_at", "closed_at"):
+        moment = values[name]
+        if moment is not None:
+            moment = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+            values[name] = _text(moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC))
+    values["active"] = bool(values["active"])
+    if isinstance(values["attributes"], str):
+        values["attributes"] = json.loads(values["attributes"])
+    return values
 
 
 def _text(moment: datetime) -> str:

@@ -1,9 +1,12 @@
-"""The benchmark: Crossfade on SQLite beside the raw driver, SQLAlchemy Core and advanced-alchemy, in one run.
+"""The benchmark: Crossfade beside the raw drivers and the libraries that one would use instead, in one run.
 
-python bench/run.py                         everything, some minutes
+python bench/run.py                         everything, many minutes
 python bench/run.py --quick                 the same in seconds, good for nothing but a look
-python bench/run.py --only get,insert-full  some rows (names or how they begin)
+python bench/run.py --only postgres         one family: sqlite, file or postgres
+python bench/run.py --only get,file-put-1   some rows (names, with their family or without, or how they begin)
 python bench/run.py --only scan-memory      what scanning a million records needs
+
+PostgreSQL is the server that CROSSFADE_TEST_POSTGRES names, otherwise one that is started for the run.
 """
 
 from __future__ import annotations
@@ -20,19 +23,20 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from bench.contenders import ENTRIES, Entry
-from bench.contenders.base import PRAGMAS
+from bench.contenders import CROSSFADE, ENTRIES, RAW, Entry
+from bench.grounds import ground
 from bench.machine import facts
 from bench.measure import Plan, measure
-from bench.report import document, text
-from bench.targets import ROWS, Row, chosen
+from bench.report import Family, document, text
+from bench.targets import ROWS, FamilyName, Row, chosen
 
 from bench import memory
+from crossfade.errors import CrossfadeError
 
-__all__ = ["main"]
+__all__ = ["main", "present"]
 
 SCAN_MEMORY = "scan-memory"
-INSTALL = "python -m pip install -c constraints.txt -e '.[bench]'"
+INSTALL = "python -m pip install -c constraints.txt -e '.[bench,test]'"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made: dict[str, Any] = {}
     if rows:
         made = _measure(rows, asked)
+        if not made["rows"]:
+            return 1
     if SCAN_MEMORY in names:
         made |= {"scan_memory": memory.report(asked.dir, _marks(asked.quick))}
     if asked.json is not None:
@@ -57,17 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _arguments(arguments: Sequence[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace]:
     parser = argparse.ArgumentParser(
-        description="Crossfade on SQLite beside the raw driver, SQLAlchemy Core and advanced-alchemy, in one run.",
+        description="Crossfade beside the raw drivers and the libraries that one would use instead, in one run.",
         epilog=f"rows: {', '.join(row.name for row in ROWS)}; and, only when named: {SCAN_MEMORY}",
     )
     parser.add_argument("--quick", action="store_true", help="short turns over few records: a look, not a measurement")
-    parser.add_argument(
-        "--rounds", type=_positive, metavar="N", help="rounds per row (default 5, 7 for writes with FULL)"
-    )
+    parser.add_argument("--rounds", type=_positive, metavar="N", help="rounds per row (default 5, 7 for writes)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON as well")
-    parser.add_argument("--only", metavar="NAME,...", help="measure these rows (names or how they begin)")
+    parser.add_argument("--only", metavar="NAME,...", help="measure these families and rows")
     parser.add_argument(
-        "--dir", type=Path, metavar="DIR", help="put the databases there (default: the temporary folder)"
+        "--dir", type=Path, metavar="DIR", help="put what is stored there (default: the temporary folder)"
     )
     return parser, parser.parse_args(arguments)
 
@@ -91,35 +95,57 @@ def _marks(quick: bool) -> tuple[int, ...]:
 
 def _measure(rows: Sequence[Row], asked: argparse.Namespace) -> dict[str, Any]:
     plan = _plan(asked.quick, asked.rounds)
-    present, absent = _present()
+    packages = dict.fromkeys(name for entries in ENTRIES.values() for entry in entries for name in entry.distributions)
     with tempfile.TemporaryDirectory(prefix="crossfade-bench-", dir=asked.dir) as folder:
-        packages = dict.fromkeys(package for entry in ENTRIES for package in entry.packages)
         machine = facts(Path(folder), ("crossfade", *packages))
-        figures = asyncio.run(measure(rows, present, Path(folder), plan, _tell))
+    families: list[Family] = []
+    absent: list[dict[str, str]] = []
+    names: dict[FamilyName, None] = {row.family: None for row in rows}
+    for name in names:
+        try:
+            family = asyncio.run(_family(name, [row for row in rows if row.family == name], plan, asked.dir, absent))
+        except CrossfadeError as error:
+            absent.append({"name": name, "missing": str(error), "install": INSTALL})
+            _tell(f"Without {name}: {error}")
+        else:
+            if family is not None:
+                families.append(family)
     settings = {
         "quick": asked.quick,
         "rounds": plan.rounds,
         "seconds_per_turn": plan.seconds,
         "records": plan.records,
         "bulk": plan.bulk,
-        "pragmas": list(PRAGMAS),
     }
-    made = document(machine, settings, rows, figures, absent)
-    print(text(made, present))
+    made = document(machine, settings, families, absent)
+    if families:
+        print(text(made, families))
     return made
 
 
-def _present() -> tuple[list[Entry], list[dict[str, str]]]:
-    """The contenders that can take part, and those that cannot, each with what would help."""
-    present, absent = [], []
-    for entry in ENTRIES:
+async def _family(
+    name: FamilyName, rows: Sequence[Row], plan: Plan, folder: Path | None, absent: list[dict[str, str]]
+) -> Family | None:
+    """Measure one family; None when it lacks what nothing can be measured without."""
+    entries = present(name, absent)
+    if not {RAW, CROSSFADE} <= {entry.name for entry in entries}:
+        return None
+    async with ground(name, folder) as prepared:
+        figures = await measure(rows, entries, prepared, plan, _tell)
+        return Family(name, entries, prepared.about, rows, figures)
+
+
+def present(family: FamilyName, absent: list[dict[str, str]]) -> list[Entry]:
+    """The contenders that can take part; `absent` gets the others, each with what would help."""
+    present = []
+    for entry in ENTRIES[family]:
         missing = entry.missing()
         if not missing:
             present.append(entry)
-            continue
-        absent.append({"name": entry.name, "missing": ", ".join(missing), "install": INSTALL})
-        _tell(f"Without {entry.title}: {', '.join(missing)} not installed. Install with: {INSTALL}")
-    return present, absent
+        elif not entry.bonus:
+            absent.append({"name": f"{family}-{entry.name}", "missing": ", ".join(missing), "install": INSTALL})
+            _tell(f"{family}: without {entry.title}: {', '.join(missing)} not installed. Install with: {INSTALL}")
+    return present
 
 
 def _tell(line: str) -> None:

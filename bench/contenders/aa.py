@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,8 +16,8 @@ from bench.entity import TABLE, Record
 from bench.targets import Operation, Synchronous
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import BUSY_SECONDS, PAGE, AsyncContender, Call, Contender
-from .sa_core import set_pragmas
+from .base import PAGE, AsyncContender, Call, Contender
+from .sa_core import JSON, address, prepare
 
 __all__ = ["AdvancedAlchemy", "contender"]
 
@@ -40,7 +39,7 @@ class RecordModel(DefaultBase):
     created_at: Mapped[datetime] = mapped_column(DateTimeUTC(timezone=True))
     closed_at: Mapped[datetime | None] = mapped_column(DateTimeUTC(timezone=True))
     note: Mapped[str | None] = mapped_column(sa.Text)
-    attributes: Mapped[dict[str, Any]] = mapped_column(sa.JSON)
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class Records(SQLAlchemyAsyncRepository[RecordModel]):
@@ -52,14 +51,15 @@ class Records(SQLAlchemyAsyncRepository[RecordModel]):
 class AdvancedAlchemy(AsyncContender):
     """A session for every operation, as a request handler has one."""
 
-    async def open(self, path: Path, synchronous: Synchronous) -> None:
+    async def open(self, where: str, synchronous: Synchronous) -> None:
+        url, told = address(where)
         self._config = SQLAlchemyAsyncConfig(
-            connection_string=f"sqlite+aiosqlite:///{path}",
-            engine_config=EngineConfig(connect_args={"timeout": BUSY_SECONDS}),
+            connection_string=url,
+            engine_config=EngineConfig(connect_args=told),
             session_config=AsyncSessionConfig(expire_on_commit=False),
         )
         engine = self._config.get_engine()
-        set_pragmas(engine, synchronous)
+        prepare(engine, synchronous)
         async with engine.begin() as connection:
             await connection.run_sync(RecordModel.metadata.create_all)
 

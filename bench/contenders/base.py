@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -17,25 +16,25 @@ __all__ = ["BUSY_SECONDS", "PAGE", "PRAGMAS", "AsyncContender", "Call", "Contend
 PAGE = 50
 BUSY_SECONDS = 60
 PRAGMAS = ("journal_mode=wal", "foreign_keys=on", "cache_size=-16384")
-"""What every connection is set to, beside `synchronous`; Crossfade sets the same by itself."""
+"""What every connection to SQLite is set to, beside `synchronous`; Crossfade sets the same by itself."""
 
 Call = Callable[[Any], Awaitable[Any]]
 
 
 class Contender(ABC):
-    """One way to store records in one SQLite file.
+    """One way to store records in one place.
 
     What an operation is given, per item: `get` and `mutate` a key, `list` an owner, `insert`, `update` and
     `upsert` a record, `add_many` a list of records, `scan` nothing (None).
     """
 
     @abstractmethod
-    async def open(self, path: Path, synchronous: Synchronous) -> None:
-        """Open the file, with the table in it."""
+    async def open(self, where: str, synchronous: Synchronous) -> None:
+        """Open the place, with the table in it: the path of a file or a folder, or the URL of a database's schema."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the file."""
+        """Close the place; it may be opened again."""
 
     @abstractmethod
     def given(self, record: Record) -> Any:

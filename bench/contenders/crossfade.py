@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from bench.entity import Record
@@ -18,8 +17,13 @@ __all__ = ["Crossfade", "contender"]
 class Crossfade(AsyncContender):
     """One open store and its repository."""
 
-    async def open(self, path: Path, synchronous: Synchronous) -> None:
-        self._store = await crossfade.open(f"sqlite:///{path}?synchronous={synchronous}", entities=[Record], environ={})
+    def __init__(self, scheme: str) -> None:
+        self._scheme = scheme
+
+    async def open(self, where: str, synchronous: Synchronous) -> None:
+        begins = {"sqlite": "sqlite:///", "file": "file://"}.get(self._scheme)
+        url = where if begins is None else f"{begins}{where}?synchronous={synchronous}"
+        self._store = await crossfade.open(url, entities=[Record], environ={})
         self._records = self._store.repository(Record)
 
     async def close(self) -> None:
@@ -63,6 +67,6 @@ def _raised(record: Record) -> Record:
     return record
 
 
-def contender() -> Contender:
-    """A new one."""
-    return Crossfade()
+def contender(scheme: str) -> Contender:
+    """A new one, over a store of the URL scheme."""
+    return Crossfade(scheme)

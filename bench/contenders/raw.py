@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -34,8 +33,8 @@ _SCORE = COLUMNS.index("score")
 class Raw(Contender):
     """One connection in autocommit."""
 
-    async def open(self, path: Path, synchronous: Synchronous) -> None:
-        self._connection = sqlite3.connect(path, isolation_level=None)
+    async def open(self, where: str, synchronous: Synchronous) -> None:
+        self._connection = sqlite3.connect(where, isolation_level=None)
         for pragma in (*PRAGMAS, f"synchronous={synchronous}"):
             self._connection.execute(f"PRAGMA {pragma}")
         for statement in DDL:

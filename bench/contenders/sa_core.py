@@ -1,21 +1,25 @@
-"""SQLAlchemy Core on aiosqlite: its own types, its default pool, one transaction per operation."""
+"""SQLAlchemy Core on aiosqlite or asyncpg: its own types, its default pool, one transaction per operation."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from bench.entity import COLUMNS, TABLE, Record
 from bench.targets import Operation, Synchronous
 from sqlalchemy import event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from .addresses import dsn, is_postgres
 from .base import BUSY_SECONDS, PAGE, PRAGMAS, AsyncContender, Call, Contender
 
-__all__ = ["SaCore", "contender", "set_pragmas"]
+__all__ = ["JSON", "SaCore", "address", "contender", "prepare"]
+
+JSON = sa.JSON().with_variant(JSONB(), "postgresql")
 
 metadata = sa.MetaData()
 records = sa.Table(
@@ -32,13 +36,22 @@ records = sa.Table(
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
     sa.Column("closed_at", sa.DateTime(timezone=True)),
     sa.Column("note", sa.Text),
-    sa.Column("attributes", sa.JSON, nullable=False),
+    sa.Column("attributes", JSON, nullable=False),
     sa.Index(f"ix_{TABLE}_owner_id", "owner", "id"),
 )
 
 
-def set_pragmas(engine: AsyncEngine, synchronous: Synchronous) -> None:
+def address(where: str) -> tuple[str, dict[str, Any]]:
+    """A place as SQLAlchemy's URL, and what its driver is told beside it."""
+    if is_postgres(where):
+        return "postgresql+asyncpg://", {"dsn": dsn(where)}
+    return f"sqlite+aiosqlite:///{where}", {"timeout": BUSY_SECONDS}
+
+
+def prepare(engine: AsyncEngine, synchronous: Synchronous) -> None:
     """Let every connection of the pool begin with what the other contenders are set to."""
+    if engine.dialect.name != "sqlite":
+        return
 
     def connected(connection: Any, _: object) -> None:
         cursor = connection.cursor()
@@ -52,9 +65,10 @@ def set_pragmas(engine: AsyncEngine, synchronous: Synchronous) -> None:
 class SaCore(AsyncContender):
     """An engine and the statements, made once."""
 
-    async def open(self, path: Path, synchronous: Synchronous) -> None:
-        self._engine = create_async_engine(f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-        set_pragmas(self._engine, synchronous)
+    async def open(self, where: str, synchronous: Synchronous) -> None:
+        url, told = address(where)
+        self._engine = create_async_engine(url, connect_args=told)
+        prepare(self._engine, synchronous)
         async with self._engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
         key = records.c.id == sa.bindparam("key")
@@ -63,7 +77,7 @@ class SaCore(AsyncContender):
         self._scan = sa.select(records).order_by(records.c.id)
         self._insert = sa.insert(records)
         self._update = sa.update(records).where(key).values({name: sa.bindparam(name) for name in COLUMNS[1:]})
-        upsert = sqlite_insert(records)
+        upsert: Any = (postgres_insert if is_postgres(where) else sqlite_insert)(records)
         self._upsert = upsert.on_conflict_do_update(
             index_elements=["id"], set_={name: upsert.excluded[name] for name in COLUMNS[1:]}
         )

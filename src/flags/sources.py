@@ -44,8 +44,10 @@ _VARIABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "CROSSFADE_LEDGER": ("stores", "ledger"),
     "CROSSFADE_CURSOR_KEY": ("cursor_key",),
 }
-# Read by the test suite and nowhere else: no reason to warn an application that shares its shell.
-_OTHERS: Final = frozenset({"CROSSFADE_TEST_EXAMPLES", "CROSSFADE_TEST_POSTGRES", "CROSSFADE_TEST_TORTURE"})
+# Read by the command line, or by the test suite: no reason to warn an application that shares its shell.
+_OTHERS: Final = frozenset(
+    {"CROSSFADE_DEBUG", "CROSSFADE_TEST_EXAMPLES", "CROSSFADE_TEST_POSTGRES", "CROSSFADE_TEST_TORTURE"}
+)
 _LARGEST_FILE: Final = 1 << 20
 
 GateValue: TypeAlias = str | int | float | bool

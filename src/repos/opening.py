@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import logging
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from hashlib import blake2b
@@ -12,10 +11,11 @@ from typing import Any, NoReturn
 
 from ..backends.base import Backend
 from ..backends.registry import connect, known_schemes
-from ..entity import Entity, entity_of
+from ..entity import Entity
 from ..errors import DeclarationError, SettingsError, Unsupported
 from ..events import Runtime, StoreOpened
 from ..flags import FlagName, Settings, Stage, StoreUrl, asked_stage, check_names, load_settings
+from .catalogs import declared_classes
 from .store import Store, check_entities
 
 __all__ = ["Opening", "open_store"]
@@ -36,8 +36,8 @@ def open_store(
     """Open a store: `async with crossfade.open("sqlite:///app.db", entities=[Poll, Vote]) as store`.
 
     `source` is a URL, the path of a `crossfade.toml`, or None: `crossfade.toml` in the current folder if
-    there is one, and the environment. `entities` are entity or repository classes (default: those in the
-    modules that `models` in the settings names). `stage` asks for a stage, for all groups or by group;
+    there is one, and the environment. `entities` are entity or repository classes (default: those of the
+    settings' `catalog` or `models`). `stage` asks for a stage, for all groups or by group;
     `options` are settings that win over environment and file; `flags` are names of stage flags that the
     application's environments have already. `environ` stands in for `os.environ`, `runtime` for the
     system's clock, ids and locks.
@@ -102,7 +102,7 @@ class Opening:
         settings = load_settings(self._source, environ=self._environ, options=self._options, known=known_schemes())
         for warning in settings.warnings:
             _log.warning("%s", warning)
-        entities = check_entities(self._classes if self._classes is not None else _declared(settings))
+        entities = check_entities(self._classes if self._classes is not None else declared_classes(settings))
         places = {entity.name: url for entity, url in self._places(settings, entities)}
         backends = await self._connect(places, entities)
         return Store(backends, entities, self._runtime, _cursor_key(settings, places.values()))
@@ -178,37 +178,6 @@ def _place(settings: Settings, entity: Entity, stage: Stage | None) -> StoreUrl:
             f"there are several old stores ({known}); say which with home= where {entity.cls.__name__} is declared"
         )
     return next(iter(old.values()))
-
-
-def _declared(settings: Settings) -> list[type[Any]]:
-    """The entities of the modules that the settings name."""
-    if settings.catalog is not None:
-        raise SettingsError(
-            f"this version ships no catalog named {settings.catalog!r}; name your modules with models = [...]"
-        )
-    if not settings.models:
-        raise SettingsError(
-            "no entities are given: give open() entities=[...], or name the modules that declare them with models = [...] "
-            f"in crossfade.toml ({settings.file or f'there is none in {Path.cwd()}'})"
-        )
-    found: list[type[Any]] = []
-    for name in settings.models:
-        try:
-            module = importlib.import_module(name)
-        except ImportError as error:
-            raise SettingsError(f"models names the module {name!r}, which cannot be imported: {error}") from error
-        found.extend(cls for cls in vars(module).values() if isinstance(cls, type) and _is_entity(cls))
-    if not found:
-        raise SettingsError(f"the modules {', '.join(settings.models)} declare no entities")
-    return list(dict.fromkeys(found))
-
-
-def _is_entity(cls: type[Any]) -> bool:
-    try:
-        entity_of(cls)
-    except DeclarationError:
-        return False
-    return True
 
 
 def _cursor_key(settings: Settings, urls: Iterable[StoreUrl]) -> bytes:

@@ -2,7 +2,8 @@
 
     python tests/docs/generated.py      writes them anew
 
-A generated part stands on its page between `<!-- generated: NAME -->` and `<!-- end of NAME -->`.
+A generated part stands on its page between `<!-- generated: NAME -->` and `<!-- end of NAME -->`. Those of
+matrix.md come from a run of the conformance suite, and are written by `tests/conformance/test_matrix.py`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from crossfade import Capabilities, CrossfadeError, Repository, Store, Unit, errors
-from crossfade.backends.memory import MemoryBackend
-from crossfade.backends.sqlite import SqliteBackend
-from crossfade.backends.sqlite.connection import Options
-from crossfade.events import Runtime
 
-__all__ = ["PARTS", "part_of", "written"]
+__all__ = ["PARTS", "part_of", "part_on", "plain", "put", "written"]
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -98,22 +95,27 @@ def around() -> Iterator[str]:
 
 
 def capabilities() -> Iterator[str]:
-    sqlite = SqliteBackend(Options(path=Path("app.db"), where="sqlite:///app.db"), Runtime())
     tree = ast.parse(inspect.getsource(Capabilities)).body[0]
     assert isinstance(tree, ast.ClassDef)
     told = {}
     for node, after in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
-            told[ast.unparse(node.target)] = str(after.value.value)
-    yield "| capability | memory | SQLite | |"
-    yield "|---|---|---|---|"
+            told[ast.unparse(node.target)] = ast.unparse(node.annotation), str(after.value.value)
+    yield "| capability | values | |"
+    yield "|---|---|---|"
     for item in fields(Capabilities):
-        ours, theirs = getattr(MemoryBackend.capabilities, item.name), getattr(sqlite.capabilities, item.name)
-        meaning = _cell(" ".join(told[item.name].split()))
-        yield f"| `{item.name}` | {_plain(ours)} | {_plain(theirs)} | {meaning} |"
+        kind, meaning = told[item.name]
+        yield f"| `{item.name}` | {_cell(_values(kind))} | {_cell(' '.join(meaning.split()))} |"
 
 
-def _plain(value: object) -> str:
+def _values(annotation: str) -> str:
+    """What a capability can be, in words."""
+    words = re.findall(r"'(\w+)'", annotation)
+    return ", ".join(words) if words else {"bool": "yes, no", "int": "a number", "str": "a word"}[annotation]
+
+
+def plain(value: object) -> str:
+    """A capability's value as the pages show it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)
@@ -145,9 +147,23 @@ PARTS: dict[str, tuple[str, Callable[[], Iterator[str]]]] = {
 
 def part_of(name: str) -> str:
     """What stands on the page now."""
-    found = _pattern(name).search((DOCS / PARTS[name][0]).read_text(encoding="utf-8"))
-    assert found is not None, f"{PARTS[name][0]} has no part {name!r}"
+    return part_on(PARTS[name][0], name)
+
+
+def part_on(file: str, name: str) -> str:
+    """What stands in a part of a page now."""
+    found = re.search(f"{_BEGIN}\n(.*?){_END}".format(name), (DOCS / file).read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"{file} has no part {name!r}"
     return found[1].strip("\n")
+
+
+def put(file: str, name: str, text: str) -> None:
+    """Write a part of a page anew."""
+    page = DOCS / file
+    begin, end = _BEGIN.format(name), _END.format(name)
+    before, _, rest = page.read_text(encoding="utf-8").partition(f"{begin}\n")
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def written(name: str) -> str:
@@ -155,16 +171,13 @@ def written(name: str) -> str:
     return "\n".join(PARTS[name][1]()).strip("\n")
 
 
-def _pattern(name: str) -> re.Pattern[str]:
-    return re.compile(rf"<!-- generated: {name} -->\n(.*?)<!-- end of {name} -->", re.DOTALL)
+_BEGIN = "<!-- generated: {0} -->"
+_END = "<!-- end of {0} -->"
 
 
 def main() -> None:
     for name, (file, _) in PARTS.items():
-        page = DOCS / file
-        before, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- generated: {name} -->\n")
-        _, end, after = rest.partition(f"<!-- end of {name} -->")
-        page.write_text(f"{before}<!-- generated: {name} -->\n\n{written(name)}\n\n{end}{after}", encoding="utf-8")
+        put(file, name, written(name))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ import pytest
 import crossfade
 from crossfade import StoreUrl, documents, errors, query
 from crossfade.backends import registry
+from crossfade.backends.file import FileBackend, engine, run, writer
+from crossfade.backends.file import backend as file_backend
+from crossfade.backends.file import folding as file_folding
 from crossfade.backends.sqlite import connection, inline, worker
 from crossfade.events import Runtime
 from crossfade.flags import Converter, Level, Stage, loading, sources
@@ -100,6 +103,13 @@ def test_every_variable_is_explained() -> None:
     assert {name for name in names - invented if name not in told} == set()
 
 
+OPTIONS = {
+    "SQLite": ("sqlite:///app.db", 5),
+    "file": ("file:data", 4),
+    "PostgreSQL": ("postgresql://host/database", 12),
+}
+
+
 def options_of(url: str, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Converter[Any]]:
     """The options that a store's URL takes, as its backend asks for them."""
     asked: dict[str, Converter[Any]] = {}
@@ -113,24 +123,47 @@ def options_of(url: str, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Conver
     return asked
 
 
-def test_every_option_of_a_url_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Name, what it takes and its default are what the code says."""
-    asked = options_of("sqlite:///app.db", monkeypatch)
-    assert len(asked) >= 5
-    for name, converter in asked.items():
-        assert re.search(
-            rf"^\| `{name}` \| {re.escape(converter.accepts)} \|", rows("settings.md"), flags=re.MULTILINE
-        ), name
+def option_rows(kind: str) -> list[str]:
+    """The table of one kind of URL's options, without its head."""
+    _, _, rest = page("settings.md").partition(f"### Options of a {kind} URL\n")
+    section = re.split(r"^#", rest, maxsplit=1, flags=re.MULTILINE)[0]
+    return [line for line in section.splitlines() if line.startswith("| `")]
+
+
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_every_option_of_a_url_is_explained(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name and what it takes are what the code says, and the page names no other."""
+    url, least = OPTIONS[kind]
+    asked = options_of(url, monkeypatch)
+    assert len(asked) >= least
+    said = {tuple(cell.strip() for cell in row.split("|")[1:3]) for row in option_rows(kind)}
+    assert said == {(f"`{name}`", converter.accepts) for name, converter in asked.items()}
+
+
+def test_a_memory_store_takes_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
     assert options_of("memory:", monkeypatch) == {}
 
 
 def test_the_defaults_of_the_options_are_the_real_ones() -> None:
-    defaults = {"synchronous": "full", "busy_timeout": "5s", "journal": "wal", "mode": "rw", "cache_mb": "16"}
+    """What a store is opened with when its URL says nothing."""
+    sqlite = {"synchronous": "full", "busy_timeout": "5s", "journal": "wal", "mode": "rw", "cache_mb": "16"}
     real = {name: field.default for name, field in connection.Options.__dataclass_fields__.items()}
     assert (real["synchronous"], real["journal"], real["cache_mb"]) == ("full", "wal", 16)
     assert (real["busy_timeout"], real["read_only"]) == (5.0, False)
-    for name, value in defaults.items():
-        assert re.search(rf"^\| `{name}` \|[^|]+\| `{value}` \|", rows("settings.md"), flags=re.MULTILINE), name
+    file = {"synchronous": "full", "busy_timeout": "5s", "mode": "rw", "log_mb": "16"}
+    options = files_opened("file:data")
+    assert (options.synchronous, options.busy_timeout, options.read_only) == (True, 5.0, False)
+    assert options.log_bytes == 16 * 1024 * 1024
+    for kind, defaults in (("SQLite", sqlite), ("file", file)):
+        said = {row.split("|")[1].strip(" `"): row.split("|")[3].strip(" `") for row in option_rows(kind)}
+        assert said == defaults
+
+
+def files_opened(url: str) -> engine.Options:
+    """The options that a file store's URL comes to."""
+    backend = registry.connect(StoreUrl.parse(url), Runtime())
+    assert isinstance(backend, FileBackend)
+    return backend._options
 
 
 def test_every_scheme_is_explained() -> None:
@@ -151,16 +184,18 @@ def test_every_stage_and_who_may_ask_is_explained() -> None:
     assert re.findall(r"^\| \d \| `(.+?)` \|", said, flags=re.MULTILINE) == [level.value for level in Level]
 
 
-# Entities and SQLite ----------------------------------------------------------------------------
+# Entities and backends --------------------------------------------------------------------------
 
 
 def test_every_kind_of_field_is_explained() -> None:
-    """A kind that is added has a row among the types, and one among SQLite's columns."""
+    """A kind that is added has a row among the types, and one in each table of what lies in a store."""
     kinds = {cls.name for cls in Kind.__subclasses__()}
     assert {"text", "decimal", "map"} <= kinds
-    said, columns = rows("entities.md"), rows("sqlite.md")
+    said = rows("entities.md")
     assert {kind for kind in kinds if f"| {kind} |" not in said} == set()
-    assert {kind for kind in kinds if not re.search(rf"^\| [^|]*\b{kind}\b", columns, flags=re.MULTILINE)} == set()
+    for name in ("sqlite.md", "file.md"):
+        lying = rows(name)
+        assert {kind for kind in kinds if not re.search(rf"^\| [^|]*\b{kind}\b", lying, flags=re.MULTILINE)} == set()
 
 
 def test_every_argument_of_a_declaration_is_explained() -> None:
@@ -177,6 +212,21 @@ def test_the_figures_about_sqlite_are_the_real_ones() -> None:
     assert f"{slow} all reads go to the reading threads for {inline.REST_SECONDS:.0f} second" in told
     oldest = ".".join(map(str, connection.OLDEST[:2]))
     assert f"{oldest} or newer" in told
+
+
+def test_the_figures_about_files_are_the_real_ones() -> None:
+    """The bounds that the page names are those in the code."""
+    told = " ".join(page("file.md").split())
+    group = f"at most {writer.MAX_BATCH} changes, {writer.MAX_BATCH_SECONDS * 1000:.0f} ms of work or"
+    assert f"{group} {writer.MAX_BATCH_BYTES // 2**20} MiB" in told
+    assert f"Up to {file_backend.READERS} threads read" in told
+    assert f"a block of some {run.BLOCK_BYTES // 1024} KiB" in told
+    options = files_opened("file:data")
+    grown = f"`log_mb` ({options.log_bytes // 2**20} MiB), or over {options.log_entries:,} keys with the default"
+    assert grown in told
+    assert f"`busy_timeout` ({options.busy_timeout:.0f} s) at most" in told
+    assert file_folding.RATIO == 2
+    assert "at most twice as large as what joins them" in told
 
 
 # Decisions --------------------------------------------------------------------------------------

@@ -10,21 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-import asyncpg
-import psutil  # type: ignore[import-untyped]
-
 import crossfade
+from crossfade.backends.postgres.driver import asyncpg
 from crossfade.flags.urls import StoreUrl
 from crossfade.testing.postgres import TestServer, start_server
 
@@ -134,10 +133,9 @@ class Server:
 
     def kill9(self) -> None:
         """SIGKILL for the postmaster and for every process of its own that lingers."""
-        children = self._children()
-        self.behead()
-        for child in children:
-            _kill(child)
+        with self._processes() as processes:
+            self.behead()
+            _kill(processes)
 
     def behead(self) -> None:
         """SIGKILL for the postmaster alone; its processes notice, each in its time."""
@@ -146,40 +144,52 @@ class Server:
 
     def kill9_backend(self, pid: int) -> None:
         """SIGKILL for one serving process, upon which the postmaster ends all others and recovers by itself."""
-        for child in self._children():
-            if child.pid == pid:
-                _kill(child)
+        with self._processes(pid) as processes:
+            _kill(processes)
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """SIGINT ends connections in order, SIGQUIT at once without a checkpoint; harmless when nothing runs."""
         if self._process is None:
             return
-        children = self._children()
-        if self._process.poll() is None:
-            self._process.send_signal(how)
-        self._gone()
-        for child in children:
-            _kill(child)
+        with self._processes() as processes:
+            if self._process.poll() is None:
+                self._process.send_signal(how)
+            self._gone()
+            _kill(processes)
 
     def _gone(self) -> None:
         if self._process is not None:
             self._process.wait(30)
 
-    def _children(self) -> list[psutil.Process]:
+    @contextlib.contextmanager
+    def _processes(self, *only: int) -> Iterator[list[int]]:
+        """Handles of the postmaster's own processes: a number can be given out again, a handle stays with its process."""
+        handles: list[int] = []
         try:
-            found: list[psutil.Process] = psutil.Process(self.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return found
+            for pid in _children_of(self.pid):
+                if not only or pid in only:
+                    with contextlib.suppress(ProcessLookupError):
+                        handles.append(os.pidfd_open(pid))
+            yield handles
+        finally:
+            for handle in handles:
+                os.close(handle)
 
 
-def _kill(process: psutil.Process) -> None:
-    # psutil compares the time of birth too, so that a number that was given out again is not hit.
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
-        deadline = time.monotonic() + 10
-        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
-            time.sleep(0.002)
+def _children_of(pid: int) -> list[int]:
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _kill(handles: Sequence[int]) -> None:
+    for handle in handles:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    for handle in handles:
+        ended, _, _ = select.select([handle], [], [], 10)
+        assert ended, "a process outlived SIGKILL"
 
 
 @contextlib.contextmanager

@@ -45,6 +45,9 @@ CREATE TRIGGER counted AFTER INSERT OR UPDATE OR DELETE ON notes FOR EACH ROW EX
 """
 
 MANY: Final = 30
+"""So many records go in arrays."""
+COPIED: Final = 600
+"""So many new ones go by COPY."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +141,10 @@ async def add_many(store: crossfade.Store, case: str) -> None:
     await store.repository(Page).add_many([page(f"{case}/{n:02}", 2) for n in range(MANY)])
 
 
+async def copy(store: crossfade.Store, case: str) -> None:
+    await store.repository(Page).add_many([page(f"{case}/{n:03}", 2) for n in range(COPIED)])
+
+
 async def upsert_many(store: crossfade.Store, case: str) -> None:
     await store.repository(Page).upsert_many([page(f"{case}/{n:02}", 2) for n in range(MANY)])
 
@@ -179,6 +186,7 @@ WRITES: Final[dict[str, Write]] = {
     "mutate": Write(one_tally, mutate, Truth(tally=5), Truth(tally=6, changes=1)),
     "delete": Write(one_page, delete, Truth(pages=(1,)), Truth(changes=1)),
     "add_many": Write(nothing, add_many, Truth(), Truth(pages=(2,) * MANY, changes=MANY)),
+    "copy": Write(nothing, copy, Truth(), Truth(pages=(2,) * COPIED, changes=COPIED)),
     "upsert_many": Write(many_pages, upsert_many, Truth(pages=(1,) * MANY), Truth(pages=(2,) * MANY, changes=MANY)),
     "delete_many": Write(many_pages, delete_many, Truth(pages=(1,) * MANY), Truth(changes=MANY)),
     "unit": Write(page_and_half, unit, Truth(pages=(1,), halves=(1,)), Truth(pages=(2,), halves=(2,), changes=2)),
@@ -382,6 +390,48 @@ async def test_writes_that_share_a_statement_are_each_judged_alone(
             assert {*added, *stepped} == {"done"}
         if not fault.struck or kind in LASTING:
             break
+
+
+@pytest.mark.parametrize("kind", [Kind.RESET_BEFORE, Kind.REPLY_LOST], ids=lambda kind: kind.name.lower())
+async def test_an_opening_that_is_cut_short_leaves_nothing_in_the_way(
+    server: Server, proxy: FaultProxy, kind: Kind
+) -> None:
+    """At every request that opening a store in an empty schema makes: it opens or says why not, and then it opens and works."""
+    for position in range(80):
+        schema = f"opened_{kind.name.lower()}_{position}"
+        await server.execute(f"CREATE SCHEMA {schema}")
+
+        async def opened(url: str = server.url(OPTIONS, port=proxy.port, schema=schema)) -> None:
+            async with crossfade.open(url, entities=ENTITIES) as store:
+                await store.repository(Page).add(page("first", 1))
+
+        fault, how, error = await strike(proxy, kind, position, functools.partial(outcome, server, opened))
+        assert how in ("done", "refused", "unknown"), error
+        async with crossfade.open(server.url(schema=schema), entities=ENTITIES) as store:
+            await store.repository(Page).upsert(page("second", 2))
+            assert [found.id async for found in store.repository(Page).scan()] in (["first", "second"], ["second"])
+            assert [found.id for found in await store.repository(Page).search("n2")] == ["second"]
+        await server.execute(f"DROP SCHEMA {schema} CASCADE")
+        if not fault.struck:
+            break
+    else:
+        pytest.fail("the fault never came to an end of the requests")
+    assert position > 2
+
+
+async def test_a_store_closes_in_time_though_nobody_answers(server: Server, proxy: FaultProxy) -> None:
+    """All connections are asked to end at once, and given up together."""
+    url = server.url(port=proxy.port, pool="8", connect_timeout="600ms")
+    store = await crossfade.open(url, entities=ENTITIES)
+
+    async def hold(number: int) -> None:
+        async with store.unit() as inside:
+            await inside.repository(Half).upsert(Half(id=f"closing/{number}", number=1))
+            await inside.repository(Page).upsert(page(f"closing/{number}", 1))
+
+    await asyncio.gather(*(hold(number) for number in range(16)))
+    async with proxy.armed(Kind.BLACK_HOLE), asyncio.timeout(3):
+        await store.close()
 
 
 async def test_what_was_not_sent_yet_waits_for_the_server(

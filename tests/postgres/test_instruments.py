@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-import asyncpg
 import pytest
+
+from crossfade.backends.postgres.driver import asyncpg
 
 from .proxies import FaultProxy, Kind
 from .servers import Server, running

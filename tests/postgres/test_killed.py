@@ -48,8 +48,8 @@ async def test_what_was_acknowledged_survives_kill_9(clean: Server) -> None:
     print(f"\nkill -9: {figures}")  # noqa: T201
     assert figures.disturbed == len(disturbances)
     assert set(figures.acknowledged) == {
-        *("add", "update", "upsert", "patch", "mutate", "delete", "tally", "note", "unit"),
-        *("add_many", "upsert_many", "delete_many"),
+        *("add", "update", "upsert", "patch", "mutate", "delete", "tally", "note", "unit", "decide"),
+        *("add_many", "upsert_many", "delete_many", "copy"),
     }
     assert figures.acknowledged.total() > 60 * figures.disturbed
     if FULL:

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 import crossfade
+from crossfade.backends.postgres.driver import asyncpg
 from crossfade.events import Runtime
 from crossfade.repos.opening import open_store
 from crossfade.testing.conformance import (  # noqa: F401
@@ -191,3 +191,30 @@ async def test_many_clients_on_two_connections_get_their_turn(server: Server, po
     rows = await server.fetch("SELECT number FROM halves WHERE id = 'turns'")
     assert rows[0]["number"] == 200
     assert pooler.lent - lent > 200
+
+
+async def test_bounds_hold_behind_a_pooler_too(server: Server, pooler: Pooler) -> None:
+    """What a session would have been given at its start comes with each transaction: nobody waits longer than allowed."""
+    url = server.url(port=pooler.port, pooler="transaction", statement_timeout="300ms")
+    async with crossfade.open(url, entities=ENTITIES) as store:
+        halves = store.repository(Half)
+        await halves.upsert(Half(id="locked", number=1))
+        other = await server.connect()
+        transaction = other.transaction()
+        await transaction.start()
+        await other.execute("SELECT 1 FROM halves WHERE id = 'locked' FOR UPDATE")
+        for ask in (
+            lambda: halves.upsert(Half(id="locked", number=2)),
+            lambda: halves.mutate("locked", lambda old: Half(id=old.id, number=3)),
+            lambda: halves.delete("locked"),
+        ):
+            async with asyncio.timeout(10):
+                with pytest.raises(crossfade.Locked):
+                    await ask()
+        await transaction.rollback()
+        await other.close()
+        assert (await halves.get("locked")).number == 1
+    async with crossfade.open(f"{url}&mode=ro", entities=ENTITIES) as store:
+        assert (await store.repository(Half).get("locked")).number == 1
+        with pytest.raises(crossfade.ReadOnly):
+            await store.repository(Half).delete("locked")

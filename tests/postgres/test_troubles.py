@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import pytest
 
 import crossfade
+from crossfade.backends.postgres.driver import asyncpg
 
 from .proxies import FaultProxy, Kind
 from .servers import Server, running, show
@@ -299,6 +299,35 @@ async def test_batches_that_lock_each_other_out_both_take_place(tables: Server) 
         ("a", 120),
         ("b", 120),
     ]
+
+
+async def test_the_victim_of_a_deadlock_is_made_again(tables: Server) -> None:
+    """Another program and a batch wait for each other; the server ends the batch, and it takes place all the same."""
+    async with role(tables) as name:
+        await tables.execute(f"ALTER ROLE {name} SET deadlock_timeout = '300ms'")
+        async with crossfade.open(tables.url(user=name), entities=ENTITIES) as store:
+            await store.repository(Tally).add_many([Tally(id="a"), Tally(id="b")])
+            other = await tables.connect()
+            await other.execute("SET deadlock_timeout = '60s'")
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute("UPDATE tallies SET value = 1 WHERE id = 'b'")
+
+            async def both() -> None:
+                async with store.unit() as unit:
+                    await unit.repository(Tally).upsert(Tally(id="a", value=2))
+                    await unit.repository(Tally).upsert(Tally(id="b", value=2))
+
+            work = asyncio.ensure_future(both())
+            async with asyncio.timeout(10):
+                while not await tables.fetch("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                    assert not work.done()
+                await other.execute("UPDATE tallies SET value = 1 WHERE id = 'a'")
+                await transaction.commit()
+                await work
+            await other.close()
+    assert "deadlock detected" in (tables.folder / "log").read_text(errors="replace")
+    assert [row["value"] for row in await tables.fetch("SELECT value FROM tallies")] == [2, 2]
 
 
 async def test_upserts_of_many_in_opposite_orders_both_take_place(tables: Server) -> None:

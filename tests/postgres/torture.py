@@ -31,6 +31,9 @@ FULL: Final = os.environ.get("CROSSFADE_TEST_TORTURE") == "1"
 KEYS: Final = 12
 """How many records each writer changes over and over."""
 
+CRATE: Final = 600
+"""How many records each writer adds at once now and then: enough for COPY."""
+
 
 @crossfade.entity("pages", key="id", search=("body",))
 @dataclass(slots=True, kw_only=True)
@@ -157,11 +160,12 @@ class Writer:
         self._notes = store.repository(Note)
         self._tallies = store.repository(Tally)
         self._keys = [f"{name}-{number}" for number in range(KEYS)]
+        self._crate = [f"{name}-crate-{number}" for number in range(CRATE)]
         self._chance = random.Random(seed)
         self._numbers = itertools.count(1)
         self._ways: list[Callable[[], Awaitable[None]]] = [
             *(self.add_or_delete, self.update, self.upsert, self.patch, self.mutate),
-            *(self.tally, self.note, self.unit, self.many, self.look),
+            *(self.tally, self.note, self.unit, self.decide, self.many, self.crate, self.look),
         ]
 
     async def step(self) -> None:
@@ -245,6 +249,20 @@ class Writer:
 
         await self._account.change("unit", {("pages", key): number, ("halves", key): number}, both())
 
+    async def decide(self) -> None:
+        """A unit that reads before it writes, so that it is guarded."""
+        key, number = self._key(there=True), next(self._numbers)
+        if key is None:
+            return
+
+        async def both() -> None:
+            async with self._store.unit() as unit:
+                found = await unit.repository(Page).get(key)
+                await unit.repository(Page).update(page(found.id, number))
+                await unit.repository(Half).upsert(Half(id=key, number=number))
+
+        await self._account.change("decide", {("pages", key): number, ("halves", key): number}, both())
+
     async def many(self) -> None:
         keys = [key for key in self._keys if not self._account.in_doubt(("pages", key))]
         missing = [key for key in keys if self._account.states.get(("pages", key)) is None]
@@ -260,6 +278,18 @@ class Writer:
             some = self._chance.sample(keys, min(3, len(keys)))
             work = self._pages.delete_many(some)
             await self._account.change("delete_many", {("pages", key): None for key in some}, work)
+
+    async def crate(self) -> None:
+        first = ("pages", self._crate[0])
+        if self._account.in_doubt(first):
+            return
+        if self._account.states.get(first) is None:
+            number = next(self._numbers)
+            work: Awaitable[Any] = self._pages.add_many([page(key, number) for key in self._crate])
+            await self._account.change("copy", {("pages", key): number for key in self._crate}, work)
+        else:
+            work = self._pages.delete_many(self._crate)
+            await self._account.change("delete_many", {("pages", key): None for key in self._crate}, work)
 
     async def look(self) -> None:
         """Read what was acknowledged: it is there while everything around it fails, or the read says that it cannot be had."""

