@@ -83,7 +83,7 @@ def plant_line(folder: Path, changes: bytes) -> None:
         with log.open("ab") as file:
             file.write(b"%08x\t%b\n" % (crc32(changes), changes))
         generation = struct.unpack(">Q", head.read(8))
-        start = struct.pack(">QQ", *generation, log.stat().st_size)
+        start = struct.pack(">QQQ", *generation, log.stat().st_size, log.stat().st_size)
         head.seek(0)
         head.write(start + struct.pack(">I", crc32(start)))
 

@@ -72,6 +72,8 @@ class Engine:
         self.manifest = ManifestFile(self.folder, self.where)
         self.lock = FileLock(self.folder, LOCK, self.where)
         self._distrusted: str | None = None
+        self._certain = 0
+        """How much of the log is certain to be on the disk."""
         self._head_bytes = b""
         self._view: View | None = None
         found = self.manifest.read()
@@ -171,7 +173,7 @@ class Engine:
             if length is None and not self.options.read_only and attempt < _TRIES - 1:
                 continue  # A head is being written, or the manifest was replaced in between.
             if length is None:  # Somebody spoilt it, or nobody could write it: the next writer makes it anew.
-                length = standing(view.log.file.read(0, view.log.file.size))
+                length = standing(view.log.file.read(0, view.log.file.size), of_one=not view.manifest.fleeting)
             if length < view.log.length:
                 raise Corrupt(
                     f"{self.where}: the store went back to an earlier state, as if it was restored while it was in use; "
@@ -203,6 +205,9 @@ class Engine:
             self._settle()
             if self._distrusted == self.view.log.name:
                 self.rotate()
+            if not self.options.synchronous and not self.view.manifest.fleeting:
+                before = self.view.manifest
+                self.install(replaced(before, generation=before.generation + 1, fleeting=True))
             yield self.view
 
     def _settle(self) -> None:
@@ -219,17 +224,19 @@ class Engine:
         ):
             return
         with self.mutex:
-            self._check_place()
             head = read_head(data)
             # A stamp alone does not tell: where clocks are coarse, the next but one can look like the one before.
             other = view is None or head is None or head.generation != view.manifest.generation
             if view is None or other or self.manifest.stamp() != view.stamp:
                 view = self._reloaded()
                 self.folder.sync()  # Whoever wrote this manifest may have died before its name was on the disk.
+            self._check_place(view)
             size = view.log.file.size
             known = length_by(view.manifest, head) or 0
-            if head is not None and not head.lasting:
-                known = min(known, size)  # What was not flushed with each write may be gone after a loss of power.
+            certain = 0 if head is None else min(known, head.certain)
+            uncertain = view.manifest.fleeting and self._view is None
+            if uncertain:
+                known = certain  # It may have been a loss of power that ended it: what is behind is nobody's promise.
             known = max(known, view.log.length)
             if size < known:
                 raise Corrupt(
@@ -237,38 +244,41 @@ class Engine:
                     f"cut it off from outside. Restore a backup, or remove the file {HEAD!r} to go on with what is left"
                 )
             view.log.catch_up(known)
+            self._certain = certain
             if size > known:
-                self._mend(view, known)
+                self._mend(view, known, uncertain=uncertain)
             self._view = view
             self._publish(view)
 
-    def _check_place(self) -> None:
-        """Raise Corrupt when the files that are held open are not those in the folder any more."""
-        held = [self._head, *(() if self._view is None else (self._view.log.file,))]
-        for file in held:
+    def _check_place(self, view: View) -> None:
+        """Raise Corrupt when the files that the manifest names are there and are not those that are held open."""
+        for file in (self._head, view.log.file):
             if file is not None and file.linked_size is None:
                 raise Corrupt(
                     f"{self.where}: the file {file.name!r} was removed or replaced while the store was open, as if a "
                     "backup was put back; open the store again"
                 )
 
-    def _mend(self, view: View, known: int) -> None:
-        """Judge what a writer appended and did not live to publish: whole lines stand, the rest is set aside."""
+    def _mend(self, view: View, known: int, *, uncertain: bool) -> None:
+        """Judge what a writer appended and did not live to publish: whole lines stand, the rest is set aside.
+
+        Where it is `uncertain` how many appends were lost, nothing stands behind the first line that is torn.
+        """
         file = view.log.file
         file.sync()
-        length = known + standing(file.read(known, file.size - known))
+        length = known + standing(file.read(known, file.size - known), of_one=not uncertain)
         rest = file.read(length, file.size - length)
         if rest:
             self.aside.keep(self.folder, view.log.name, length, rest, "it was torn when its writer died")
             os.ftruncate(file.descriptor, length)
             file.sync()
         view.log.catch_up(length)
+        self._certain = length
 
     def _publish(self, view: View) -> None:
         assert self._head is not None
-        self._head_bytes = write_head(
-            self._head, Head(view.manifest.generation, view.log.length, self.options.synchronous)
-        )
+        head = Head(view.manifest.generation, view.log.length, min(self._certain, view.log.length))
+        self._head_bytes = write_head(self._head, head)
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add lines to the log; on return they are on the disk and published. Only inside `writing`.
@@ -287,6 +297,7 @@ class Engine:
         try:
             if self.options.synchronous:
                 log.file.sync()
+                self._certain = start + len(data)
         except OSError as error:
             # What the disk refused once it may now believe to have: this file takes no more writes from us.
             self._distrusted = log.name
@@ -314,8 +325,8 @@ class Engine:
         reason = error.strerror or type(error).__name__
         return Unavailable(f"{self.where}: the system said {reason!r}. It is unknown whether the write took place")
 
-    def install(self, manifest: Manifest, *, log: File | None = None) -> View:
-        """Make `manifest` the truth; only inside `writing`. `log` is its log where that is a new, empty one."""
+    def install(self, manifest: Manifest) -> View:
+        """Make `manifest` the truth; only inside `writing`."""
         self.folder.sync()  # What it names must last before it does: a file system may keep one name and lose another.
         stamp = self.manifest.replace(manifest)
         with self.mutex:
@@ -328,11 +339,12 @@ class Engine:
         """Begin a new log; the old one takes no more changes. Only inside `writing`."""
         before = self.view.manifest
         self.view.log.file.sync()  # Whoever wrote there may not have waited for the disk.
-        if not self.options.synchronous:
-            self.view.log.file.sync()  # The manifest lasts, and says how long the log is.
+        self._certain = 0
         frozen = Frozen(before.log, self.view.log.length)
         generation = before.generation + 1
         name = log_name(generation)
         self.folder.unlink(name)  # Left by one that died before the manifest named it.
         self.folder.open_file(name, write=True, fresh=True).close()
-        return self.install(replaced(before, generation=generation, log=name, logs=(frozen, *before.logs)))
+        return self.install(
+            replaced(before, generation=generation, log=name, logs=(frozen, *before.logs), fleeting=False)
+        )

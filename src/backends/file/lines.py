@@ -91,17 +91,18 @@ def _begins(line: bytes) -> bool | None:
     return False if line[: _HEAD - 1] == b"%08x" % (checksum ^ _INVERTED) else None
 
 
-def standing(data: bytes) -> int:
+def standing(data: bytes, *, of_one: bool = True) -> int:
     """How many bytes of the end of a log stand, when whoever wrote there may have died at it.
 
     Only the last append may be torn, as all before it had reached the disk. An unsound line that the first
     line of another append follows is damage, and stays, to be reported; one that only lines of its own
-    append follow, or nothing, was never acknowledged, and neither was what follows.
+    append follow, or nothing, was never acknowledged, and neither was what follows. Without `of_one` any
+    number of appends may be torn, and nothing stands behind the first unsound line.
     """
     end, torn = 0, None
     for offset, line in lines_in(data):
         begins = _begins(line)
-        if begins:
+        if begins and of_one:
             torn = None
         elif begins is None and torn is None:
             torn = offset

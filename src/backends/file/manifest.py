@@ -36,10 +36,8 @@ FORMAT: Final = 1
 _STORE: Final = "crossfade file store"
 _NAMES: Final = re.compile(r"(log|run)-[0-9]{12}")
 """The names of files that a manifest may name: no other file is ever opened, and cut off, on its word."""
-_HEAD: Final = struct.Struct(">QQI")
+_HEAD: Final = struct.Struct(">QQQI")
 HEAD_BYTES: Final = _HEAD.size
-_FLEETING: Final = 1 << 63
-"""Set in the length where the log is not flushed with each write."""
 
 
 class Frozen(msgspec.Struct, frozen=True):
@@ -61,6 +59,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     lookups: tuple[str, ...] = ()
     """Spaces of look-up entries that writers keep; those in `building` are not complete yet."""
     building: tuple[str, ...] = ()
+    fleeting: bool = False
+    """Whether somebody writes to `log` without waiting for the disk."""
 
     def files(self) -> set[str]:
         """The names of all files that hold data."""
@@ -114,26 +114,27 @@ class ManifestFile:
 
 
 class Head(NamedTuple):
-    """The generation of the manifest, and the length of its log; `lasting` says that so much of it is on the disk."""
+    """The generation of the manifest, the length of its log, and how much of that is certain to be on the disk.
+
+    The last two are the same unless the store was opened so as not to wait for the disk.
+    """
 
     generation: int
     length: int
-    lasting: bool = True
+    certain: int
 
 
 def read_head(data: bytes) -> Head | None:
     """The head in these bytes, None when they are none."""
     if len(data) != HEAD_BYTES:
         return None
-    generation, length, checksum = _HEAD.unpack(data)
-    if checksum != crc32(data[:16]):
-        return None
-    return Head(generation, length & ~_FLEETING, not length & _FLEETING)
+    *numbers, checksum = _HEAD.unpack(data)
+    return Head(*numbers) if checksum == crc32(data[:-4]) else None
 
 
 def write_head(file: File, head: Head) -> bytes:
     """Write the head in one go; returns the bytes."""
-    start = struct.pack(">QQ", head.generation, head.length | (0 if head.lasting else _FLEETING))
+    start = struct.pack(">QQQ", *head)
     data = start + struct.pack(">I", crc32(start))
     file.write(data, 0)
     return data

@@ -180,7 +180,8 @@ class Sessions(Repository[Session]):
         """Delete a session with its roles, artifacts and reviews; false when there was none."""
 
         async def work(unit: Scope) -> bool:
-            roles, artifacts, reviews = (unit.repository(cls) for cls in (Roles, Artifacts, Reviews))
+            roles, artifacts = unit.repository(Roles), unit.repository(Artifacts)
+            reviews = unit.repository(Reviews)
             await roles.delete_many([(session_id, r.agent) async for r in roles.scan(session_id=session_id)])
             await artifacts.delete_many(
                 [(session_id, a.artifact_type) async for a in artifacts.scan(session_id=session_id)]
