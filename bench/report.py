@@ -140,12 +140,13 @@ _SEQUENTIAL: Mapping[FamilyName, str] = {
 
 def _rates(rows: Sequence[Mapping[str, Any]], family: Family) -> tuple[list[str], list[list[str]]]:
     peer = next((entry for entry in family.entries if entry.name == PEERS[family.name]), None)
-    titles = [entry.title for entry in family.entries]
+    entries = _taking_part(rows, family.entries)
+    titles = [entry.title for entry in entries]
     head = ["", *titles, "to raw", f"to {peer.title if peer else 'peer'}", "must", "goal", "verdict"]
     out = []
     for row in rows:
         cells = [f"{row['title']} ({row['unit']})" if row["unit"] != "ops/s" else row["title"]]
-        for entry in family.entries:
+        for entry in entries:
             figures = row["contenders"].get(entry.name)
             if figures is None:
                 cells.append("")
@@ -161,10 +162,14 @@ def _rates(rows: Sequence[Mapping[str, Any]], family: Family) -> tuple[list[str]
 
 def _latencies(rows: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> tuple[list[str], list[list[str]]]:
     rows = [row for row in rows if row["tasks"] > 1]
-    # One that takes part in no such row would only widen the table.
-    shown = [entry for entry in entries if any(entry.name in row["contenders"] for row in rows)]
+    shown = _taking_part(rows, entries)
     cells = [[row["title"], *(_latency(row["contenders"].get(entry.name)) for entry in shown)] for row in rows]
     return ["", *(entry.title for entry in shown)], cells
+
+
+def _taking_part(rows: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> list[Entry]:
+    """One that takes part in no row would only widen the table."""
+    return [entry for entry in entries if any(entry.name in row["contenders"] for row in rows)]
 
 
 def _latency(figures: Mapping[str, Any] | None) -> str:

@@ -12,9 +12,10 @@ from advanced_alchemy.config import AsyncSessionConfig, EngineConfig, SQLAlchemy
 from advanced_alchemy.filters import LimitOffset, OrderBy
 from advanced_alchemy.repository import SQLAlchemyAsyncRepository
 from advanced_alchemy.types import DateTimeUTC
+from sqlalchemy.orm import Mapped, mapped_column
+
 from bench.entity import TABLE, Record
 from bench.targets import Operation, Synchronous
-from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import PAGE, AsyncContender, Call, Contender
 from .sa_core import JSON, address, prepare

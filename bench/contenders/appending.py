@@ -15,6 +15,7 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
+
 from bench.entity import Record, plain_of
 from bench.targets import Operation, Synchronous
 

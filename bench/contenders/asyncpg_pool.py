@@ -11,6 +11,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
 import msgspec
+
 from bench.entity import COLUMNS, TABLE, Record
 from bench.targets import Operation, Synchronous
 

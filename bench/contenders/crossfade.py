@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import crossfade
 from bench.entity import Record
 from bench.targets import Operation, Synchronous
-
-import crossfade
 
 from .base import PAGE, AsyncContender, Call, Contender
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+
 from bench.entity import COLUMNS, TABLE, Record
 from bench.targets import Operation, Synchronous
 

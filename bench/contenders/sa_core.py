@@ -6,13 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
-from bench.entity import COLUMNS, TABLE, Record
-from bench.targets import Operation, Synchronous
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from bench.entity import COLUMNS, TABLE, Record
+from bench.targets import Operation, Synchronous
 
 from .addresses import dsn, is_postgres
 from .base import BUSY_SECONDS, PAGE, PRAGMAS, AsyncContender, Call, Contender

@@ -10,10 +10,11 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from bench.entity import Record, plain_of
-from bench.targets import Operation, Synchronous
 from tinydb import TinyDB, where
 from tinydb.operations import increment
+
+from bench.entity import Record, plain_of
+from bench.targets import Operation, Synchronous
 
 from .base import PAGE, Contender
 

@@ -19,9 +19,9 @@ from crossfade.repos.store import Store
 __all__ = [
     "ENTITIES",
     "NO_FOLDING",
+    "LATER",
     "Author",
     "Book",
-    "Known",
     "Note",
     "backend_of",
     "contents_of",
@@ -29,6 +29,7 @@ __all__ = [
     "opened",
     "options_for",
     "place_of",
+    "set_asides",
 ]
 
 NO_FOLDING = 1_000_000
@@ -69,7 +70,7 @@ class NewNote:
     text: str = ""
 
 
-Known: list[type[Any]] = [Author, Book, NewNote]
+LATER: list[type[Any]] = [Author, Book, NewNote]
 """The entities of that later version."""
 
 

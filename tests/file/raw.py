@@ -22,16 +22,16 @@ def log_path(folder: Path) -> Path:
     return folder / str(manifest(folder)["log"])
 
 
-def head(folder: Path) -> tuple[int, int] | None:
-    """Generation and length, None when the head is none."""
+def head(folder: Path) -> tuple[int, int, int] | None:
+    """Generation, length, and how much of that was waited for; None when the head is none."""
     try:
-        data = (folder / "head").read_bytes()[:20]
+        data = (folder / "head").read_bytes()[:28]
     except FileNotFoundError:
         return None
-    if len(data) != 20 or crc32(data[:16]) != struct.unpack(">I", data[16:])[0]:
+    if len(data) != 28 or crc32(data[:24]) != int.from_bytes(data[24:]):
         return None
-    generation, length = struct.unpack(">QQ", data[:16])
-    return generation, length
+    generation, length, certain = struct.unpack(">QQQ", data[:24])
+    return generation, length, certain
 
 
 def lines(data: bytes) -> list[bytes | None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .disk import Op
 
-__all__ = ["World", "put_into", "states", "world_after"]
+__all__ = ["World", "beginning", "put_into", "states", "world_after"]
 
 SECTOR = 512
 
@@ -145,7 +145,7 @@ def _names(world: World) -> list[dict[str, int]]:
 def states(world: World, most: int, chance: random.Random) -> Iterator[dict[str, bytes]]:
     """What may be on the disk; when that is more than `most`, so many of them, drawn by `chance`."""
     seen: set[tuple[tuple[str, bytes], ...]] = set()
-    per_names = []
+    per_names: list[tuple[list[str], list[list[bytes]]]] = []
     for names in _names(world):
         choices = [_contents(world.files[number], name == "head") for name, number in names.items()]
         per_names.append((list(names), choices))
@@ -157,7 +157,9 @@ def states(world: World, most: int, chance: random.Random) -> Iterator[dict[str,
         total += number
     if total <= most:
         picks = (
-            zip(listed, chosen, strict=True) for listed, choices in per_names for chosen in itertools.product(*choices)
+            list(zip(listed, chosen, strict=True))
+            for listed, choices in per_names
+            for chosen in itertools.product(*choices)
         )
     else:
         picks = (_drawn(*chance.choice(per_names), chance) for _ in range(most))
@@ -168,8 +170,8 @@ def states(world: World, most: int, chance: random.Random) -> Iterator[dict[str,
             yield dict(state)
 
 
-def _drawn(listed: list[str], choices: list[list[bytes]], chance: random.Random) -> Iterator[tuple[str, bytes]]:
-    return zip(listed, [chance.choice(choice) for choice in choices], strict=True)
+def _drawn(listed: list[str], choices: list[list[bytes]], chance: random.Random) -> list[tuple[str, bytes]]:
+    return list(zip(listed, [chance.choice(choice) for choice in choices], strict=True))
 
 
 def put_into(folder: Path, state: Mapping[str, bytes]) -> None:

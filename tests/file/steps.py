@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import threading
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from crossfade.backends.base import Apply
 from crossfade.backends.file.folding import fold
@@ -51,15 +52,24 @@ async def _apply(store: Store) -> None:
 
 
 async def _together(store: Store) -> None:
-    """Several callers whose changes share one append."""
+    """Several callers whose changes share one append: the writing thread is kept busy until all of them wait for it."""
     notes, authors = store.repository(Note), store.repository(Author)
-    await asyncio.gather(
+    writer = backend_of(store)._writer
+    assert writer is not None
+    all_wait = threading.Event()
+    busy = writer.submit(lambda batch: all_wait.wait(10))
+    changes = asyncio.gather(
         authors.add(Author(id="t1", name="together 1")),
         authors.add(Author(id="t2", name="together 2" * 30)),
         store.repository(Book).add(Book(id="t3", title="Together", author_id="t1")),
         notes.add(Note(text="together 4" * 80)),
         authors.patch("t1", born=5),
     )
+    for _ in range(10):
+        await asyncio.sleep(0)
+    all_wait.set()
+    await busy
+    await changes
 
 
 KINDS: Mapping[str, Step] = {
@@ -102,12 +112,3 @@ async def prepare(folder: Path, *, folds: int = 0, logged: bool = True, grown: i
             if turn < folds:
                 await _fold(store)
         await notes.add_many([Note(text=f"grown {n}") for n in range(grown)])
-
-
-def steps_named(names: Sequence[str]) -> list[Step]:
-    return [KINDS[name] for name in names]
-
-
-def changed(before: Mapping[bytes, Any], after: Mapping[bytes, Any]) -> set[bytes]:
-    """The keys that differ."""
-    return {key for key in {*before, *after} if before.get(key) != after.get(key)}

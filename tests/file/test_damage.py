@@ -14,8 +14,8 @@ import pytest
 
 from crossfade.backends import place
 from crossfade.backends.file.engine import Engine
+from crossfade.backends.file.lines import written
 from crossfade.backends.file.merging import DAMAGE
-from crossfade.backends.file.lines import line_of
 from crossfade.errors import Corrupt, CorruptRecord, CrossfadeError, NotAStore, ReadOnly, Unavailable, Unsupported
 from crossfade.events import Event
 
@@ -93,8 +93,8 @@ async def test_a_flipped_bit_in_a_run(which: str, ground: Path) -> None:
                 served = Served(folder, truth)
             except Corrupt as error:
                 refused += 1
-                assert name in str(error)
-                assert "restore a backup" in str(error)
+                assert name in str(error)  # noqa: PT017
+                assert "restore a backup" in str(error)  # noqa: PT017
             else:
                 where = f"byte {at}, bit {bit} of {name}"
                 assert served.wrong(truth) == {}, where
@@ -104,7 +104,9 @@ async def test_a_flipped_bit_in_a_run(which: str, ground: Path) -> None:
                     assert served.told_by_get, f"{where}: a look-up did not tell"
                 for key in truth:
                     assert served.got[key] in (truth[key], DAMAGE, None)
-                    assert (served.got[key] == truth[key]) == (served.scanned.get(key) == truth[key]), f"{where}: {key!r}"
+                    assert (served.got[key] == truth[key]) == (served.scanned.get(key) == truth[key]), (
+                        f"{where}: {key!r}"
+                    )
             shutil.rmtree(folder)
     assert refused < size * 8, "nothing but the index was looked at"
 
@@ -180,7 +182,7 @@ FOREIGN = {
     "no UTF-8": b"\xff\xfe\xc0\x80\t+\xf0\x28\x8c\x28\n",
     "a long line": b"x" * 10_000_000 + b"\n",
     "a long line of tabs": b"\t" * 1_000_000 + b"\n",
-    "half a line": b"0badc0de\t+authors\x1ea9\x1e\t{\"id\":\"a9\",",
+    "half a line": b'0badc0de\t+authors\x1ea9\x1e\t{"id":"a9",',
 }
 
 
@@ -244,19 +246,19 @@ async def test_cut_off_at_every_length(which: str, when: str, ground: Path) -> N
         folder = ground / f"{length}"
         shutil.copytree(begin, folder)
         seen: dict[bytes, Any] = {}
-        told: list[object] = []
-        with pytest.raises(Corrupt, match="backup") as caught:  # noqa: PT012
+        with pytest.raises(Corrupt, match="backup") as caught:
             if when == "closed":
                 os.truncate(folder / name, length)
-                Engine(options_for(folder), lambda *what: told.append(what)).close()
+                Engine(options_for(folder), lambda *what: None).close()
             else:
-                engine = Engine(options_for(folder), lambda *what: told.append(what))
+                engine = Engine(options_for(folder), lambda *what: None)
                 try:
                     os.truncate(folder / name, length)
                     seen = contents_of(engine)
                     if which == "log":
                         with engine.writing():
-                            engine.append([line_of([(place_of(Author, "x"), b"{}")])])
+                            line, entries = written([(place_of(Author, "x"), b"{}")])
+                            engine.append([line], entries)
                     else:
                         for key in truth:
                             engine.view.get(key)
@@ -357,6 +359,28 @@ async def test_a_link_in_the_place_of_the_folder(link: str, tmp_path: Path) -> N
         await _use(tmp_path / "store")
 
 
+@pytest.mark.parametrize("what", ["a link", "a pipe", "a folder"])
+async def test_something_else_in_the_place_of_what_was_set_aside(what: str, tmp_path: Path) -> None:
+    """Nothing is written elsewhere, and nothing is thrown away that could not be kept."""
+    folder = tmp_path / "store"
+    await prepare(folder)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"theirs")
+    path = folder / "set-aside.jsonl"
+    if what == "a link":
+        path.symlink_to(elsewhere)
+    elif what == "a pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
+    with raw.log_path(folder).open("ab") as log:
+        log.write(b"torn")
+    with pytest.raises(NotAStore):
+        await _use(folder)
+    assert elsewhere.read_bytes() == b"theirs"
+    assert raw.log_path(folder).read_bytes().endswith(b"\ntorn")
+
+
 MANIFESTS = {
     "empty": b"",
     "no JSON": b"hello",
@@ -445,7 +469,7 @@ async def test_a_file_system_that_is_mounted_read_only(mounted: Callable[[str], 
     folder = point / "store"
     await prepare(folder, folds=1)
     truth = raw.contents(folder)
-    subprocess.run(["mount", "-o", "remount,ro", str(point)], check=True)
+    remount(point, "ro")
     with pytest.raises(ReadOnly, match="mode=ro"):
         await _use(folder)
     with pytest.raises(ReadOnly, match="mode=ro"):
@@ -485,11 +509,17 @@ async def test_a_folder_that_may_not_be_written(ground: Path) -> None:
         os.seteuid(0)
 
 
+def remount(folder: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
+
+
 async def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is made there."""
     mounts = f"1 2 0:1 / {tmp_path} rw - nfs4 server:/export rw\n"
     real = place.refuse_network
-    monkeypatch.setattr("crossfade.backends.file.backend.refuse_network", lambda *what: real(*what, mounts))
+    monkeypatch.setattr(
+        "crossfade.backends.file.backend.refuse_network", lambda path, where, why: real(path, where, why, mounts)
+    )
     with pytest.raises(Unsupported, match="nfs4"):
         await _use(tmp_path / "store")
     assert not (tmp_path / "store").exists()

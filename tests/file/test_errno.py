@@ -25,7 +25,7 @@ from crossfade.errors import CrossfadeError, DiskFull, Unavailable
 from crossfade.repos.store import Store
 
 from . import raw
-from .archive import ENTITIES, Author, Book, Known, Note, contents_of, engine_of, opened
+from .archive import ENTITIES, LATER, Author, Book, Note, contents_of, engine_of, opened
 from .disk import CHANGING, READING, Fault, Faults, standing_in
 from .steps import KINDS, fold_now, prepare
 
@@ -71,7 +71,7 @@ class Attempt:
 
     @property
     def entities(self) -> list[type[Any]]:
-        return Known if self.step == "new rule" else ENTITIES
+        return LATER if self.step == "new rule" else ENTITIES
 
     async def _used(self, store: Store, faults: Faults) -> None:
         if self.step in KINDS:
@@ -96,10 +96,10 @@ class Attempt:
         except CrossfadeError as error:
             self.errors.append(error)
             if "unknown" in str(error):
-                assert type(error) is Unavailable, error
+                assert type(error) is Unavailable, error  # noqa: PT017
                 self.fitting = [*before, self._lying()]
         except OSError as error:
-            assert kind == "fold", f"{self}: {error!r} is no error of the library"
+            assert kind == "fold", f"{self}: {error!r} is no error of the library"  # noqa: PT017
             self.errors.append(Unavailable(str(error)))
         else:
             self.fitting = [self._lying()]
@@ -154,7 +154,9 @@ async def test_every_call_refused_with_every_error(step: str, names: tuple[str, 
         for lasting in (False, True):
             calls = [*await _attempt(Fault(NEVER, error, names), step, begin, ground / "none")]
             for at in range(len(calls)):
-                assert await _attempt(Fault(at, error, names, lasting), step, begin, ground / f"{number}"), "not reached"
+                assert await _attempt(Fault(at, error, names, lasting), step, begin, ground / f"{number}"), (
+                    "not reached"
+                )
                 number += 1
     print(f"\n{step}: {number} faults")  # noqa: T201
 
@@ -168,7 +170,7 @@ async def test_a_system_that_takes_a_few_bytes_at_a_time(step: str, ground: Path
     lying = []
     for short, folder in ((0, ground / "whole"), (1, begin)):
         with standing_in(Faults(folder, short=short)):
-            async with opened(folder, Known if step == "new rule" else ENTITIES) as store:
+            async with opened(folder, LATER if step == "new rule" else ENTITIES) as store:
                 if step in KINDS:
                     await KINDS[step](store)
         lying.append({path.name: path.read_bytes() for path in folder.iterdir()})
@@ -267,7 +269,8 @@ async def test_a_disk_that_is_truly_full(mounted: Callable[[str], Path]) -> None
     folder = place / "store"
     async with opened(folder, log_entries=100) as store:
         notes = store.repository(Note)
-        kept, refused = [], []
+        kept: list[Note] = []
+        refused: list[str] = []
         while len(refused) < 20:
             note = Note(text=f"{len(kept)}-{len(refused)}-" + "x" * 700)
             try:

@@ -21,7 +21,7 @@ from crossfade.backends.file.engine import Engine
 from crossfade.errors import CrossfadeError
 
 from . import raw
-from .archive import ENTITIES, Author, Known, contents_of, engine_of, opened, options_for, place_of
+from .archive import ENTITIES, LATER, Author, contents_of, engine_of, opened, options_for, place_of
 from .steps import KINDS, prepare
 from .tracing import Call, Outcome, Victims, why_not
 from .victim import OPENING
@@ -100,7 +100,7 @@ class Proof:
         self.begin = begin
         self.ground = ground
         self.before = raw.contents(begin) if begin.exists() else {}
-        self.entities: Sequence[type[Any]] = Known if script == "open for a new rule" else ENTITIES
+        self.entities: Sequence[type[Any]] = LATER if script == "open for a new rule" else ENTITIES
 
     def plan(self) -> list[Call]:
         """Run it to its end; the points are its calls."""
@@ -251,7 +251,7 @@ async def test_killed_again_while_recovering(script: str, ground: Path, victims:
     await begin_with("two runs and a log", begin)
     proof = Proof("two runs and a log", script, begin, ground)
     calls = victims.submit(proof.plan).result()
-    chosen = calls if FULL else calls[1:: max(len(calls) // 8, 1)]
+    chosen = calls if FULL else calls[1 :: max(len(calls) // 8, 1)]
     points = sum(victims.map(proof.kill_again, chosen))
     print(f"\n{script}: killed at {len(chosen)} calls, and the next process at {points} calls after them")  # noqa: T201
 
@@ -265,7 +265,10 @@ async def test_the_kernel_refuses_a_call(script: str, ground: Path, victims: Thr
     calls = victims.submit(proof.plan).result()
     errors = ["EIO", "ENOSPC", "EDQUOT", "EINTR"]
     tries = [
-        (call, error) for call in calls for error in errors if not (call.name == "flock" and error in ("ENOSPC", "EDQUOT"))
+        (call, error)
+        for call in calls
+        for error in errors
+        if not (call.name == "flock" and error in ("ENOSPC", "EDQUOT"))
     ]
     tries += [(call, "EMFILE") for call in calls if call.name == "openat"]
     chosen = tries if FULL else tries[:: max(len(tries) // 40, 1)]

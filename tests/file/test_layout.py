@@ -90,8 +90,8 @@ def _pair_of(kind: Any) -> crossfade.Entity:
     @crossfade.entity("pairs", key=("left", "right"))
     @dataclass
     class Pair:
-        left: kind
-        right: kind
+        left: kind  # pyright: ignore[reportInvalidTypeForm]
+        right: kind  # pyright: ignore[reportInvalidTypeForm]
 
     return entity_of(Pair)
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -372,7 +372,7 @@ def _resident() -> int:
 
 
 @pytest.fixture
-async def large(tmp_path: Path) -> AsyncIterator[Path]:
+async def large(tmp_path: Path) -> Path:
     """300,000 records in several runs."""
     folder = tmp_path / "large"
     async with opened(folder) as store:
@@ -382,7 +382,7 @@ async def large(tmp_path: Path) -> AsyncIterator[Path]:
             if turn < 3:
                 fold_now(store)
         fold_now(store)
-    yield folder
+    return folder
 
 
 async def test_memory_stays_small_however_much_there_is(large: Path) -> None:

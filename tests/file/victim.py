@@ -16,7 +16,7 @@ from pathlib import Path
 
 from crossfade.errors import CrossfadeError
 
-from .archive import ENTITIES, Author, Known, backend_of, opened
+from .archive import ENTITIES, LATER, Author, backend_of, opened
 from .steps import KINDS
 
 __all__ = ["OPENING"]
@@ -46,7 +46,7 @@ async def run(script: str, folder: Path) -> None:
     if script in OPENING:
         say("thread", thread)
         wait()
-    async with opened(folder, Known if script == "open for a new rule" else ENTITIES) as store:
+    async with opened(folder, LATER if script == "open for a new rule" else ENTITIES) as store:
         if script in OPENING:
             say("ack opened")
         else:

@@ -78,7 +78,11 @@ if __name__ == "__main__":
     try:
         asyncio.run(
             main(
-                Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]) if sys.argv[5:] else NO_FOLDING
+                Path(sys.argv[1]),
+                sys.argv[2],
+                sys.argv[3],
+                int(sys.argv[4]),
+                int(sys.argv[5]) if sys.argv[5:] else NO_FOLDING,
             )
         )
     except (Locked, CrossfadeError) as error:

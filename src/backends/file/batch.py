@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .lines import line_of
+from .lines import Entry, moved, written
 from .log import Groups
 from .merging import Value
 from .view import View
@@ -16,6 +16,7 @@ class Batch:
     def __init__(self, view: View) -> None:
         self.view = view
         self.lines: list[bytes] = []
+        self.entries: list[Entry] = []
         self.size = 0
         self._done: dict[bytes, bytes | None] = {}
         self._pending: dict[bytes, bytes | None] = {}
@@ -47,8 +48,9 @@ class Batch:
     def keep(self) -> None:
         """The job succeeded: its changes become one line."""
         if self._pending:
-            line = line_of(self._pending.items(), follows=bool(self.lines))
+            line, entries = written(self._pending.items(), follows=bool(self.lines))
             self.lines.append(line)
+            self.entries += moved(entries, self.size)
             self.size += len(line)
             self._done.update(self._pending)
             self._pending.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from ...errors import Corrupt, NotAStore, ReadOnly, Unavailable
 from .aside import Aside
 from .errors import translating
 from .folder import File, Folder
-from .lines import lines_in, parse, standing
+from .lines import Entry, moved, standing
 from .lock import FileLock
 from .manifest import HEAD_BYTES, NAME, Frozen, Head, Manifest, ManifestFile, log_name, read_head, replaced, write_head
 from .merging import Value
@@ -280,8 +280,10 @@ class Engine:
         head = Head(view.manifest.generation, view.log.length, min(self._certain, view.log.length))
         self._head_bytes = write_head(self._head, head)
 
-    def append(self, lines: Sequence[bytes]) -> None:
+    def append(self, lines: Sequence[bytes], entries: Iterable[Entry]) -> None:
         """Add lines to the log; on return they are on the disk and published. Only inside `writing`.
+
+        `entries` are what the lines say, with places from where the first of them begins.
 
         Raises OSError when nothing was written, and Unavailable when that is not certain.
         """
@@ -303,11 +305,8 @@ class Engine:
             self._distrusted = log.name
             self._take_back(start, error)
             raise
-        entries = []
-        for offset, line in lines_in(data):
-            entries += parse(line, start + offset)
         with self.mutex:
-            log.apply(entries, start + len(data))
+            log.apply(moved(entries, start), start + len(data))
             try:
                 self._publish(view)
             except OSError as error:

@@ -56,16 +56,38 @@ _HEAD: Final = 9
 
 def line_of(ops: Iterable[Op], *, follows: bool = False) -> bytes:
     """One line for a batch; `follows` says that it is appended together with the line before it."""
+    return written(ops, follows=follows)[0]
+
+
+def written(ops: Iterable[Op], *, follows: bool = False) -> tuple[bytes, list[Entry]]:
+    """The line, and what `parse` would say of it where it begins a file."""
     parts: list[bytes] = []
+    entries: list[Entry] = []
+    position = _HEAD
     for key, value in ops:
+        position += len(key) + 2
         if value is None:
             parts.append(b"-" + key)
+            entries.append((key, None))
         elif value is DAMAGE:
             parts.append(b"!" + key)
+            entries.append((key, DAMAGED))
         else:
             parts += (b"+" + key, value)
+            length = len(value)
+            entries.append((key, Place(position, length)))
+            position += length + 1
     body = b"\t".join(parts)
-    return b"%08x\t%b\n" % (crc32(body) ^ (_INVERTED if follows else 0), body)
+    return b"%08x\t%b\n" % (crc32(body) ^ (_INVERTED if follows else 0), body), entries
+
+
+def moved(entries: Iterable[Entry], by: int) -> Iterator[Entry]:
+    """The entries of a line that begins so many bytes further on."""
+    for key, place in entries:
+        if place is None or place is DAMAGED:
+            yield key, place
+        else:
+            yield key, Place(place[0] + by, place[1])
 
 
 def lines_in(data: bytes) -> Iterator[tuple[int, bytes]]:

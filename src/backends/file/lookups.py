@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from .batch import Batch
 from .engine import Engine
-from .lines import Op, line_of
+from .lines import Op, written
 from .manifest import replaced
 from .table import FileTable, Lookup
 
@@ -40,21 +40,22 @@ def build_lookups(engine: Engine, tables: Mapping[str, FileTable], wanted: Mappi
         view = engine.install(replaced(before, generation=generation, lookups=lookups, building=building))
         for table, lookup in missing:
             table.batch = Batch(view)
-            for line in _lines(engine, table, lookup):
-                engine.append([line])
+            for ops in _chunks(engine, table, lookup):
+                line, entries = written(ops)
+                engine.append([line], entries)
         before = engine.view.manifest
         done = tuple(space for space in before.building if space not in spaces)
         engine.install(replaced(before, generation=before.generation + 1, building=done))
 
 
-def _lines(engine: Engine, table: FileTable, lookup: Lookup) -> Iterator[bytes]:
+def _chunks(engine: Engine, table: FileTable, lookup: Lookup) -> Iterator[list[Op]]:
     ops: list[Op] = []
     for place, found in table.records(engine.snapshot()):
         entry = table.entry(lookup.names, place, found)
         if entry is not None:
             ops.append((entry, b""))
         if len(ops) == CHUNK:
-            yield line_of(ops)
+            yield ops
             ops = []
     if ops:
-        yield line_of(ops)
+        yield ops

@@ -23,6 +23,9 @@ from .ordered import after_all
 __all__ = ["Run", "RunSlice", "RunWriter"]
 
 BLOCK_BYTES = 16 * 1024
+_SIGNS = (b"\t+", b"\t-", b"\t!")
+_ENDS = (b"\t", b"\n")
+"""What stands before and behind a key, and nowhere else in a line."""
 _TAIL = 17
 """The length of the index in hexadecimal, and a line break."""
 
@@ -60,12 +63,13 @@ class Run:
         if number < 0 or key > self._last:
             return UNKNOWN
         data = self._data(number)
-        for sign, end in ((b"\t+", b"\t"), (b"\t-", b"\n"), (b"\t!", b"\n")):
-            at = data.find(sign + key + end)
-            if at >= 0:
+        at = data.find(key)
+        while at >= 0:
+            if data[at - 2 : at] in _SIGNS and data[at + len(key) : at + len(key) + 1] in _ENDS:
                 start = data.rfind(b"\n", 0, at) + 1
                 line = data[start:].partition(b"\n")[0]
                 return _value(line.split(b"\t", 2)) if sound(line) else self._doubtful(number, data, key)
+            at = data.find(key, at + 1)
         if not self._checked[number]:
             if crc32(data) != self._checksums[number]:
                 return self._doubtful(number, data, key)

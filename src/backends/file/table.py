@@ -68,6 +68,7 @@ class FileTable(RuledTable):
         self.codec = codec
         self._space = space(codec.entity.name)
         self._key_fields = codec.entity.key_fields
+        self._placed: tuple[Key, bytes] = ((), b"")
         self._objects = Objects(codec)
         self._lookups: dict[tuple[str, ...], Lookup] = {}
 
@@ -89,7 +90,11 @@ class FileTable(RuledTable):
 
     def place(self, key: Key) -> bytes:
         """The engine's key of a record."""
-        return self._space + ordered_key(self._key_fields, key)
+        known, place = self._placed  # A change asks several times for the place of its one key.
+        if known is not key:
+            place = self._space + ordered_key(self._key_fields, key)
+            self._placed = (key, place)
+        return place
 
     def found(self, place: bytes, value: Value | None) -> Found | None:
         """What the engine's answer is as a record."""

@@ -78,7 +78,7 @@ class Writer(Worker[Batch]):
                 self._prepare(batch)
                 outcomes = self._all_of(jobs, batch)
                 if batch.lines:
-                    self._engine.append(batch.lines)
+                    self._engine.append(batch.lines, batch.entries)
             self._look_after(self._engine.view)
         except BaseException as error:
             # Whatever went wrong, nobody waits for ever: this thread is the only one that writes.

@@ -1,0 +1,1 @@
+"""The benchmark; `run` is its command."""
