@@ -64,9 +64,13 @@ def _check_modes(path: Path) -> Iterator[Finding]:
         more = f" and {len(open_ones) - 5} more" if len(open_ones) > 5 else ""
         advice = "take the rights of others away: chmod go-rwx, and 0700 for the folder"
         yield Finding("permissions", "warn", f"others than the owner may use {names}{more}", advice)
+    above = path if folder else path.parent
+    if not folder and _mode(above) & 0o002 and not _mode(above) & stat.S_ISVTX:
+        advice = f"anybody can put another file in its place: chmod o-w {above}"
+        yield Finding("permissions", "warn", f"everybody may write in the folder {above}", advice)
+        open_ones = [*open_ones, above]
     need = os.R_OK | os.W_OK | (os.X_OK if folder else 0)
     denied = [one for one in [path, *inside] if not os.access(one, need if one == path else os.R_OK | os.W_OK)]
-    above = path if folder else path.parent
     if denied or not os.access(above, os.W_OK | os.X_OK):
         names = ", ".join(one.name for one in denied[:5]) or str(above)
         advice = "give this user the rights on it, or run this as the user that runs the application"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Final, Literal
 
 from ..entity import Entity
-from ..errors import CrossfadeError, SchemaMismatch, Unsupported
+from ..errors import CrossfadeError, SchemaMismatch
 from ..events import Event, LineSetAside, Runtime, SchemaDiffers
 from ..flags.urls import Options, StoreUrl
 from ..query import EVERYTHING, count
@@ -17,9 +19,10 @@ from .registry import connect
 
 __all__ = ["Looked", "look", "only_reading", "within"]
 
-State = Literal["open", "unavailable", "not looked at"]
+State = Literal["open", "absent", "unavailable", "not looked at"]
 Maker = Callable[[Runtime], Backend]
 
+_NOT_MADE: Final = "a store opened with mode=ro makes none"
 # How long a look waits where the URL does not say: somebody sits before a screen.
 _PATIENCE: Final = {"postgres": {"connect_timeout": "5s", "retry": "0s", "pool": "1"}}
 
@@ -28,6 +31,7 @@ _PATIENCE: Final = {"postgres": {"connect_timeout": "5s", "retry": "0s", "pool":
 class Looked:
     """What was found. `problem` says why a store cannot be used, `problems` the same of single entities.
 
+    An embedded store is `absent` as long as nobody made it; `missing` are entities whose tables nobody made.
     `records` are counts by entity, None where it was not counted; `differences` what adopted tables lack.
     """
 
@@ -37,6 +41,7 @@ class Looked:
     capabilities: Capabilities | None = None
     records: dict[str, int | None] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
     differences: dict[str, list[str]] = field(default_factory=dict)
     set_aside: list[tuple[str, int, str]] = field(default_factory=list)
 
@@ -65,13 +70,28 @@ async def look(url: StoreUrl, entities: Sequence[Entity], *, counting: bool = Tr
     Never raises for what is wrong with the store: it is in what comes back.
     """
     if url.kind == "memory":
-        return Looked("not looked at", "it lies in the memory of another process")
+        return Looked("not looked at", "it lies in the memory of the process that opened it")
+    if url.embedded and url.path and _is_absent(Path(url.path)):
+        return Looked("absent", "it is not there yet; it is made when an application opens it for the first time")
     try:
         if url.kind == "sqlite":
             return await _look_at_sqlite(url, entities, counting)
-        return await _look(lambda runtime: connect(only_reading(url), runtime), entities, counting)
+        return await _look(url, lambda runtime: connect(only_reading(url), runtime), entities, counting)
     except CrossfadeError as error:
-        return Looked("unavailable", str(error), error)
+        return Looked("unavailable", _told(error, url), error)
+
+
+def _is_absent(path: Path) -> bool:
+    """Whether a store is not there and could be made: its folder is."""
+    return not os.path.lexists(path) and path.absolute().parent.is_dir()
+
+
+def _told(error: CrossfadeError, url: StoreUrl) -> str:
+    """What an error says, without the address of the store before it: whoever asks has it."""
+    text = str(error)
+    for where in (str(only_reading(url)), str(url)):
+        text = text.removeprefix(f"{where}: ").removeprefix(f"{where}, ")
+    return text
 
 
 async def _look_at_sqlite(url: StoreUrl, entities: Sequence[Entity], counting: bool) -> Looked:
@@ -86,7 +106,7 @@ async def _look_at_sqlite(url: StoreUrl, entities: Sequence[Entity], counting: b
     before = state_of(made(Runtime()))
     try:
         with untouched(made(Runtime())) as quiet:
-            found = await _look(lambda runtime: type(quiet)(quiet._options, runtime), entities, counting)
+            found = await _look(url, lambda runtime: type(quiet)(quiet._options, runtime), entities, counting)
     except (OSError, CrossfadeError) as error:
         if not isinstance(error, OSError) and before == state_of(made(Runtime())):
             raise
@@ -94,27 +114,38 @@ async def _look_at_sqlite(url: StoreUrl, entities: Sequence[Entity], counting: b
         if before == state_of(made(Runtime())):
             return found
     # Somebody writes: what was read may be half of one state and half of another. The files beside it are there.
-    return await _look(made, entities, counting)
+    return await _look(url, made, entities, counting)
 
 
-async def _look(make: Maker, entities: Sequence[Entity], counting: bool) -> Looked:
+async def _look(url: StoreUrl, make: Maker, entities: Sequence[Entity], counting: bool) -> Looked:
     found = Looked()
     here = within(entities)
     try:
         backend = await _opened(make, here, found)
     except SchemaMismatch:
-        # One table is not as it should be: the others are looked at without it.
-        for entity in here:
-            try:
-                backend = await _opened(make, within([entity]), found)
-            except SchemaMismatch as error:
-                found.problems[entity.name] = str(error)
-                found.records[entity.name] = None
-                continue
-            await _count(backend, [entity], found, counting)
-        return found
-    await _count(backend, here, found, counting)
+        # Some tables are not as they should be: the others are looked at without them.
+        sound = [entity for entity in here if await _fits(url, make, entity, found)]
+        if not sound:
+            return found
+        here = within(sound)
+        backend = await _opened(make, here, found)
+    await _count(url, backend, here, found, counting)
     return found
+
+
+async def _fits(url: StoreUrl, make: Maker, entity: Entity, found: Looked) -> bool:
+    """Whether an entity's table can be used; says in `found` why not."""
+    try:
+        backend = await _opened(make, within([entity]), found)
+    except SchemaMismatch as error:
+        found.records[entity.name] = None
+        if str(error).endswith(_NOT_MADE):
+            found.missing.append(entity.name)
+        else:
+            found.problems[entity.name] = _told(error, url)
+        return False
+    await backend.close()
+    return True
 
 
 async def _opened(make: Maker, entities: Sequence[Entity], found: Looked) -> Backend:
@@ -138,7 +169,7 @@ def _heard(event: Event, found: Looked) -> None:
             found.set_aside.append(line)
 
 
-async def _count(backend: Backend, entities: Sequence[Entity], found: Looked, counting: bool) -> None:
+async def _count(url: StoreUrl, backend: Backend, entities: Sequence[Entity], found: Looked, counting: bool) -> None:
     try:
         for entity in entities:
             found.records[entity.name] = None
@@ -146,9 +177,7 @@ async def _count(backend: Backend, entities: Sequence[Entity], found: Looked, co
                 try:
                     (row,) = await backend.aggregate(entity, EVERYTHING, (), {"records": count()})
                     found.records[entity.name] = row["records"]
-                except Unsupported:
-                    raise
                 except CrossfadeError as error:
-                    found.problems[entity.name] = str(error)
+                    found.problems[entity.name] = _told(error, url)
     finally:
         await backend.close()

@@ -59,7 +59,8 @@ def _catalog(name: str) -> list[type[Any]]:
 
 
 def _imported(name: str, settings: Settings) -> ModuleType:
-    if missing := _missing(name):
+    missing = _missing(name)
+    if missing is not None:
         searched = ", ".join(dict.fromkeys(path or str(Path.cwd()) for path in sys.path if not _is_installed(path)))
         raise SettingsError(
             f"{settings.origin('models')}: the module {name!r} cannot be imported: there is no {missing!r}"

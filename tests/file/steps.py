@@ -56,8 +56,14 @@ async def _together(store: Store) -> None:
     notes, authors = store.repository(Note), store.repository(Author)
     writer = backend_of(store)._writer
     assert writer is not None
-    all_wait = threading.Event()
-    busy = writer.submit(lambda batch: all_wait.wait(10))
+    begun, all_wait = threading.Event(), threading.Event()
+
+    def keep_busy(batch: object) -> None:
+        begun.set()
+        all_wait.wait(10)
+
+    busy = writer.submit(keep_busy)
+    await asyncio.to_thread(begun.wait, 10)
     changes = asyncio.gather(
         authors.add(Author(id="t1", name="together 1")),
         authors.add(Author(id="t2", name="together 2" * 30)),

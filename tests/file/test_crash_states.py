@@ -196,6 +196,24 @@ async def test_the_name_of_a_new_folder_lasts_before_anything_is_acknowledged(th
     assert "sync above" in kinds[: kinds.index("rename")]
 
 
+async def test_what_is_cut_off_is_kept_before(ground: Path) -> None:
+    """A torn end goes from the log only when its copy is on the disk."""
+    folder = ground / "torn"
+    await prepare(folder)
+    torn = b"0badc0de\ttorn"
+    with raw.log_path(folder).open("ab") as log:
+        log.write(torn)
+    name = raw.log_path(folder).name
+    trace = await traced(folder, ["add"])
+    gone = 0
+    for point in range(len(trace.ops) + 1):
+        for state in states(world_after(trace.begin, trace.ops[:point]), MOST, random.Random(SEED)):
+            if torn not in state[name]:
+                gone += 1
+                assert torn.hex().encode() in state.get("set-aside.jsonl", b""), trace.ops[:point]
+    assert gone > 0
+
+
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_one_step(kind: str, ground: Path) -> None:
     """Every kind of step alone, over a log, over a run, and over two runs and a log."""

@@ -14,7 +14,7 @@ import pytest
 
 from crossfade.backends import place
 from crossfade.backends.file.engine import Engine
-from crossfade.backends.file.lines import written
+from crossfade.backends.file.lines import line_of, written
 from crossfade.backends.file.merging import DAMAGE
 from crossfade.errors import Corrupt, CorruptRecord, CrossfadeError, NotAStore, ReadOnly, Unavailable, Unsupported
 from crossfade.events import Event
@@ -213,6 +213,10 @@ async def test_what_somebody_else_wrote_at_the_end_of_the_log(foreign: str, when
     assert set_asides(heard)
     kept = (folder / "set-aside.jsonl").read_bytes()
     assert FOREIGN[foreign].rstrip(b"\n").hex().encode() in kept
+    assert kept.count(b"\n") == 1, "it was set aside again and again"
+    length = raw.head(folder)
+    assert length is not None
+    assert raw.log_path(folder).stat().st_size == length[1], "what was set aside still lies in the log"
     async with opened(folder) as store:
         held = contents_of(engine_of(store))
     assert {key: value for key, value in held.items() if key in truth} == truth
@@ -357,6 +361,24 @@ async def test_a_link_in_the_place_of_the_folder(link: str, tmp_path: Path) -> N
     (tmp_path / "store").symlink_to(tmp_path / "real")
     with pytest.raises(NotAStore, match="symbolic link"):
         await _use(tmp_path / "store")
+
+
+async def test_what_is_added_to_a_log_that_takes_no_more_changes_does_not_count(tmp_path: Path) -> None:
+    """The manifest says how long it was; a fold leaves the rest out too."""
+    folder = tmp_path / "store"
+    await prepare(folder)
+    async with opened(folder) as store:
+        engine = engine_of(store)
+        old = raw.log_path(folder)
+        with engine.writing():
+            engine.rotate()
+        truth = raw.contents(folder)
+    with old.open("ab") as log:
+        log.write(line_of([(place_of(Author, "a1"), b'{"id":"a1","name":"too late"}')]))
+    async with opened(folder) as store:
+        assert contents_of(engine_of(store)) == truth
+        fold_now(store)
+        assert contents_of(engine_of(store)) == truth
 
 
 @pytest.mark.parametrize("what", ["a link", "a pipe", "a folder"])

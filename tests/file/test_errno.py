@@ -200,6 +200,27 @@ async def test_many_writers_and_a_disk_that_refuses_one_sync(error: int, at: int
     assert any(isinstance(answer, BaseException) for answer in told)
 
 
+async def test_a_log_whose_sync_failed_is_not_written_any_more(ground: Path) -> None:
+    """The system may take what it once could not write for written: the next change goes into another file."""
+    folder = ground / "store"
+    await prepare(folder)
+    faults = Faults(folder)
+    async with opened(folder) as store:
+        before = raw.log_path(folder)
+        size = before.stat().st_size
+        with standing_in(faults):
+            faults.fault = Fault(0, errno.EIO, ("fdatasync",))
+            with pytest.raises(Unavailable, match="check the disk"):
+                await store.repository(Note).add(Note(text="refused"))
+            assert before.stat().st_size == size
+            faults.fault = None
+            await store.repository(Note).add(Note(text="kept"))
+        number = [op.file for op in faults.ops if op.kind == "lost"]
+        written = [op.file for op in faults.ops[[op.kind for op in faults.ops].index("lost") :] if op.kind == "write"]
+        assert number[0] not in written
+    assert [value for value in raw.contents(folder).values() if b"refused" in value] == []
+
+
 async def test_an_error_says_what_to_do_and_nothing_more(ground: Path) -> None:
     """It names the store, never what was to be written."""
     folder = ground / "store"

@@ -260,7 +260,7 @@ def test_damage_in_a_run_hides_no_neighbour(folder: Folder) -> None:
         path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
         told: list[Any] = []
         run = Run(folder.open_file(path.name), _told(told))
-        found = {}
+        found: dict[bytes, Any] = {}
         for keys, values in merged([run.slice(b"", b"\xff")]):
             assert all(one < other for one, other in pairwise(keys))
             found.update(zip(keys, values, strict=True))

@@ -136,9 +136,9 @@ async def test_folding_loses_nothing_and_forgets_what_is_gone(tmp_path: Path) ->
                 assert await people.delete(key)
         assert {p.id: p.age async for p in people.scan()} == expected
         assert await people.count() == len(expected)
-        for key in range(200):
-            found = await people.find(str(key))
-            assert (None if found is None else found.age) == expected.get(str(key))
+        for number in range(200):
+            found = await people.find(str(number))
+            assert (None if found is None else found.age) == expected.get(str(number))
         for key in expected:
             with pytest.raises(crossfade.Duplicate):
                 await people.add(Person(id="new", email=f"{key}@x"))

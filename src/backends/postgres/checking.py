@@ -19,14 +19,15 @@ __all__ = ["OLDEST", "SKEW_SECONDS", "check"]
 OLDEST: Final = 130_000
 SKEW_SECONDS: Final = 2.0
 _SETTINGS: Final = (
-    "server_version_num fsync full_page_writes synchronous_commit server_encoding statement_timeout "
+    "server_version_num fsync full_page_writes synchronous_commit server_encoding "
     "default_transaction_read_only max_connections"
 ).split()
 
 
 async def check(backend: PostgresBackend) -> list[Finding]:
     """What the server says about itself; raises what is to be said where it cannot be reached."""
-    options = replace(backend._options, read_only=True)
+    # As a program would connect that writes: reading only would hide whether that is possible.
+    options = replace(backend._options, read_only=False)
     try:
         connection = await connect(options)
     except DRIVER_ERRORS as error:
@@ -52,8 +53,6 @@ async def _asked(connection: Connection) -> dict[str, Any]:
     for name, text in (
         ("standby", "SELECT pg_is_in_recovery()"),
         ("connections", "SELECT count(*)::text FROM pg_stat_activity"),
-        ("role_timeout", "SELECT reset_val FROM pg_settings WHERE name = 'statement_timeout'"),
-        ("default_read_only", "SELECT boot_val FROM pg_settings WHERE name = 'default_transaction_read_only'"),
     ):
         try:
             found[name] = await connection.fetchval(text)
@@ -76,7 +75,10 @@ def _judged(said: dict[str, Any], pool: int, *, bounded: bool) -> Iterator[Findi
         yield Finding("encoding", "ok", encoding)
     else:
         yield Finding(
-            "encoding", "fail", f"the database keeps text as {encoding}", "create one with ENCODING 'UTF8' and move there"
+            "encoding",
+            "fail",
+            f"the database keeps text as {encoding}",
+            "create one with ENCODING 'UTF8' and move there",
         )
     if bounded:
         yield Finding("statement timeout", "ok", "every statement is bounded")
@@ -97,7 +99,12 @@ def _version(said: dict[str, Any]) -> Finding:
 
 def _writes(said: dict[str, Any]) -> Finding:
     if said["standby"]:
-        return Finding("writable", "fail", "the server is a standby and takes no writes", "give the address of the primary")
+        return Finding(
+            "writable", "fail", "the server is a standby and takes no writes", "give the address of the primary"
+        )
+    if said["default_transaction_read_only"] == "on":
+        found = "transactions of this role only read (default_transaction_read_only is on)"
+        return Finding("writable", "fail", found, "set it off for this role, or open the store with ?mode=ro")
     return Finding("writable", "ok", "the server is a primary")
 
 
@@ -108,7 +115,9 @@ def _durability(said: dict[str, Any]) -> Finding:
         return Finding("durability", "warn", found, "turn them on, unless the data may be lost")
     if said["synchronous_commit"] == "off":
         found = "synchronous_commit is off: a crash of the server may lose the last acknowledged writes"
-        return Finding("durability", "warn", found, "turn it on for this role: ALTER ROLE ... SET synchronous_commit = on")
+        return Finding(
+            "durability", "warn", found, "turn it on for this role: ALTER ROLE ... SET synchronous_commit = on"
+        )
     return Finding("durability", "ok", "an acknowledged write is on the server's disk")
 
 

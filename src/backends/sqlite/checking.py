@@ -26,14 +26,16 @@ def check(backend: SqliteBackend, *, version: tuple[int, ...] | None = None) -> 
     yield from check_place(options.path, refused=f"{ON_A_NETWORK[0].upper()}{ON_A_NETWORK[1:]}" if wal else "")
     yield _journal(options.path, wal)
     if options.synchronous == "normal":
-        found = "synchronous=normal: a write that was acknowledged survives the death of the process, not of the machine"
+        found = (
+            "synchronous=normal: a write that was acknowledged survives the death of the process, not of the machine"
+        )
         yield Finding("durability", "warn", found, "use synchronous=full where no acknowledged write may be lost")
     else:
         yield Finding("durability", "ok", f"synchronous={options.synchronous}: an acknowledged write is on the disk")
 
 
 def _version(version: tuple[int, ...]) -> Finding:
-    told = "SQLite " + ".".join(map(str, version))
+    told = ".".join(map(str, version))
     if version < OLDEST:
         return Finding("SQLite", "fail", told, "3.35 or newer is needed: use a newer Python")
     if version < RECOMMENDED:
