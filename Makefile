@@ -2,12 +2,12 @@
 # ARGS='...' hands arguments on: make test ARGS='-k memory'.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture check bench format clean pin
+.PHONY: help demo test torture check bench site format clean pin
 
 help:  ## print these targets
 	@scripts/help
 
-demo:  ## show what Crossfade does, on embedded stores
+demo:  ## a day of agents on files, SQLite and PostgreSQL, with equal results
 	@scripts/demo $(ARGS)
 
 test:  ## run the whole test suite (ARGS go to pytest)
@@ -21,6 +21,9 @@ check:  ## lint, format, types, imports and the wheel
 
 bench:  ## measure (ARGS go to bench/run.py)
 	@scripts/bench $(ARGS)
+
+site:  ## make the pages of docs/ into a site, in build/site
+	@scripts/site $(ARGS)
 
 format:  ## format the code and mend what can be mended safely
 	@scripts/format

