@@ -15,7 +15,8 @@ SRC = ROOT / "src"
 
 DRIVERS = {
     "sqlite3": {"backends.sqlite"},
-    "sqlalchemy": {"backends.sql", "backends.sqlite", "backends.postgres"},
+    "sqlalchemy": {"backends.sql", "backends.sqlite", "backends.postgres", "schema"},
+    "alembic": {"schema"},
     "asyncpg": {"backends.postgres"},
     "psycopg": {"backends.postgres"},
     "httpx": {"backends.graph"},
