@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from ..backends.postgres.catalog import look as look_up
 from ..backends.postgres.connection import Options, connect
@@ -27,6 +26,7 @@ from .catalog import FILLING, described, version_tables
 from .declared import Kind, quoted
 from .found import Found, FoundTable
 from .site import Site
+from .tool import create_async_engine
 
 if TYPE_CHECKING:
     from .plan import Step

@@ -85,12 +85,18 @@ def merged(sources: Sequence[Source], *, keep_gone: bool = False) -> Iterator[Bl
         blocks = [head.take(last) for head in heads]
         gaps = [head.source.gaps for head in heads]
         taken = [block for block in (_doubted(blocks, gaps) if any(gaps) else blocks) if block[0]]
-        keys, values = taken[0] if len(taken) == 1 else _joined(taken)
-        if not keep_gone and None in values:
-            pairs = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
-            keys, values = [key for key, _ in pairs], [value for _, value in pairs]
-        if keys:
-            yield keys, values
+        block = taken[0] if len(taken) == 1 else _joined(taken)
+        if not keep_gone and None in block[1]:
+            block = _there(block)
+        if block[0]:
+            yield block
+
+
+def _there(block: Block) -> Block:
+    """The block without the keys that are gone."""
+    keys, values = block
+    kept = [number for number, value in enumerate(values) if value is not None]
+    return [keys[number] for number in kept], [values[number] for number in kept]
 
 
 def _doubted(blocks: Sequence[Block], gaps: Sequence[Sequence[Gap]]) -> list[Block]:
