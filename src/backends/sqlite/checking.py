@@ -48,6 +48,8 @@ def _journal(path: Path, wal: bool) -> Finding:
     try:
         with path.open("rb") as file:
             head = file.read(_HEADER)
+    except FileNotFoundError:
+        return Finding("journal", "ok", "there is no file yet; it is set when the store is opened for the first time")
     except OSError:
         return Finding("journal", "warn", "the file cannot be read", "see what is said about the store itself")
     is_wal = head[18:20] == b"\x02\x02"
