@@ -398,3 +398,16 @@ async def test_what_was_not_flushed_may_be_gone_after_a_loss_of_power(tmp_path: 
         else:
             async with await opened(tmp_path, Person) as store:
                 assert await store.repository(Person).count() == 1
+
+
+async def test_what_was_set_aside_after_a_torn_line_stands_on_a_line_of_its_own(tmp_path: Path) -> None:
+    """A crash may tear the file of what was set aside too; what comes later can still be parsed."""
+    async with await opened(tmp_path, Person) as store:
+        await store.repository(Person).add(Person(id="a"))
+    aside = tmp_path / "store" / "set-aside.jsonl"
+    aside.write_bytes(b'{"file":"torn')
+    with (tmp_path / "store" / "log-000000000001").open("ab") as log:
+        log.write(b"a torn end")
+    async with await opened(tmp_path, Person) as store:
+        assert await store.repository(Person).count() == 1
+    assert [bytes.fromhex(json.loads(line)["bytes"]) for line in aside.read_bytes().splitlines()[1:]] == [b"a torn end"]

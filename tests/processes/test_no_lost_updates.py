@@ -96,7 +96,8 @@ def test_ten_processes_lose_no_update(
         assert look() == PROCESSES * STEPS
     who = {value: number for number, values in enumerate(said) for value in values}
     turns = sum(who[value] != who[value + 1] for value in range(1, PROCESSES * STEPS))
-    assert turns > 10 * PROCESSES, "the processes worked one after the other, which proves nothing"
+    # One after the other would take nine turns. SQLite lets who has just written write again, many times over.
+    assert turns > 2 * PROCESSES, "the processes worked one after the other, which proves nothing"
     print(f"\n{place.__name__}: {PROCESSES} processes, {STEPS} steps each, {turns} changes of turn, {seconds:.1f} s")  # noqa: T201
 
 

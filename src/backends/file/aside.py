@@ -47,7 +47,10 @@ class Aside:
             for file, offset, line, reason in found
         ]
         kept = folder.open_file(SET_ASIDE, write=True, create=True)
-        kept.write(b"".join(lines), kept.size)
+        size = kept.size
+        if size and kept.read(size - 1, 1) != b"\n":
+            lines.insert(0, b"\n")  # A crash tore the last line: the next begins on one of its own.
+        kept.write(b"".join(lines), size)
         kept.sync()
         folder.sync()
         kept.close()
