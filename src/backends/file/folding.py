@@ -18,8 +18,6 @@ from .view import LAST, View
 
 __all__ = ["fold", "wants_folding"]
 
-SMALL = 64 * 1024
-"""Runs up to this size always join: their index alone may be larger than the log that meets them."""
 RATIO = 2
 """A run joins in when it is at most this many times as large as all that is newer."""
 
@@ -77,7 +75,7 @@ def _all(engine: Engine, part: Log | Run) -> Source:
 
 def _joining(logs: Sequence[Log], runs: Sequence[Run]) -> list[Run]:
     """The newest runs that are not much larger than what joins them: each value is rewritten a few times in all."""
-    size = max(sum(log.length for log in logs), SMALL)
+    size = sum(log.length for log in logs)
     joining: list[Run] = []
     for run in runs:
         if run.size > RATIO * size:
