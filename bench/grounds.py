@@ -15,12 +15,11 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import crossfade
 from bench.contenders import CROSSFADE, TINYDB, Contender
 from bench.contenders.base import PRAGMAS
 from bench.entity import COLUMNS, TABLE, Record, plain
 from bench.targets import FamilyName, Synchronous
-
-import crossfade
 
 __all__ = ["Ground", "Held", "Plot", "ground"]
 

@@ -21,11 +21,10 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+import crossfade
 from bench.contenders.raw import INSERT
 from bench.entity import Record, Source
 from bench.report import table
-
-import crossfade
 
 __all__ = ["FLAT_MB", "MARKS", "main", "report"]
 

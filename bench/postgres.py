@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped] # pyright: ignore[reportMissingTypeStubs]
+
 from bench.contenders import Contender
 from bench.contenders.addresses import dsn
 from bench.entity import COLUMNS, TABLE, plain
 from bench.grounds import Ground, Held, Plot
 from bench.targets import Synchronous
-
 from crossfade.errors import Unavailable
 from crossfade.testing.postgres import VARIABLE, available, new_schema, start_server, with_options
 

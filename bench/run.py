@@ -23,14 +23,13 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
+from bench import memory
 from bench.contenders import CROSSFADE, ENTRIES, RAW, Entry
 from bench.grounds import ground
 from bench.machine import facts
 from bench.measure import Plan, measure
 from bench.report import Family, document, text
 from bench.targets import ROWS, FamilyName, Row, chosen
-
-from bench import memory
 from crossfade.errors import CrossfadeError
 
 __all__ = ["main", "present"]
