@@ -383,7 +383,7 @@ def test_a_lock_has_one_holder(folder: Folder) -> None:
             pass
     with other.held(1), one.held_if_free() as free:
         assert free is False
-    with one.held_if_free() as free:
-        assert free is True
+    with one.held(5):  # Whoever was given up may get it for a moment first, and gives it back with its file.
+        pass
     one.close()
     other.close()
