@@ -9,12 +9,13 @@ says why it is none: whoever asked decides whether that stops the rest.
 from __future__ import annotations
 
 import asyncio
+import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from ..errors import CorruptRecord, Unsupported
+from ..errors import CorruptRecord, Unavailable, Unsupported
 from ..query import EVERYTHING, Aggregate, Condition, Order
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ __all__ = [
     "State",
     "key_order",
     "refuse_other_loop",
+    "refuse_other_process",
 ]
 
 
@@ -178,6 +180,12 @@ def refuse_other_loop(opened_in: asyncio.AbstractEventLoop | None) -> None:
     """Raise Unsupported when the running event loop is another one than the store was opened in."""
     if opened_in is not None and asyncio.get_running_loop() is not opened_in:
         raise Unsupported("the store was opened in another event loop than this one; open it in the loop that uses it")
+
+
+def refuse_other_process(opened_by: int, where: str) -> None:
+    """Raise Unavailable in another process than the one that opened the store: a fork shares what only one may use."""
+    if os.getpid() != opened_by:
+        raise Unavailable(f"{where}: the store was opened before the process forked; open it in the child itself")
 
 
 class Backend(ABC):

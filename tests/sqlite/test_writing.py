@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 import random
 import sqlite3
 from datetime import date, datetime
@@ -16,7 +17,6 @@ from uuid import UUID
 import pytest
 
 import crossfade
-from crossfade.backends.sqlite import backend as backend_module
 from crossfade.backends.sqlite import inline
 from crossfade.backends.sqlite.connection import connect, rows
 from crossfade.events import BatchRetried
@@ -137,7 +137,7 @@ async def test_a_cancelled_caller_leaves_whole_writes(tmp_path: Path) -> None:
 async def test_a_forked_child_is_told_to_open_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection inherited over fork can damage the file, so that it is refused."""
     async with crossfade.open(url(tmp_path / "app.db"), entities=ENTITIES) as store:
-        monkeypatch.setattr(backend_module, "_forks", 1)
+        monkeypatch.setattr(os, "getpid", lambda: 0)
         with pytest.raises(crossfade.Unavailable, match="forked"):
             await store.repository(Note).find(1)
 

@@ -14,7 +14,7 @@ from ...errors import CorruptRecord, ReadOnly, Unavailable
 from ...events import LineSetAside, Runtime
 from ...query import Aggregate, AllOf, Condition
 from ...shapes import Field
-from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop
+from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop, refuse_other_process
 from ..evaluate import aggregated, has_words
 from ..place import refuse_network
 from .batch import Batch
@@ -49,7 +49,7 @@ class FileBackend(Backend):
         self._engine: Engine | None = None
         self._writer: Writer | None = None
         self._readers: ThreadPoolExecutor | None = None
-        self._forks = _forks
+        self._process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.capabilities = _capabilities(durable=options.synchronous)
 
@@ -106,10 +106,7 @@ class FileBackend(Backend):
             await asyncio.to_thread(engine.close)
 
     def _table(self, entity: Entity) -> FileTable:
-        if self._forks != _forks:
-            raise Unavailable(
-                f"{self._options.where}: the store was opened before the process forked; open it in the child itself"
-            )
+        refuse_other_process(self._process, self._options.where)
         refuse_other_loop(self._loop)
         return self._tables[entity.name]
 
@@ -196,17 +193,6 @@ class FileBackend(Backend):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         table = self._table(entity)
         return await self._snapshot(lambda snapshot: table.state(snapshot, key))
-
-
-_forks = 0
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 def _capabilities(*, durable: bool) -> Capabilities:

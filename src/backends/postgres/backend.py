@@ -14,7 +14,19 @@ from ...errors import CrossfadeError, ReadOnly, Unavailable, Unsupported
 from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
-from ..base import Apply, Backend, Capabilities, Change, Found, Guard, Put, Query, State, refuse_other_loop
+from ..base import (
+    Apply,
+    Backend,
+    Capabilities,
+    Change,
+    Found,
+    Guard,
+    Put,
+    Query,
+    State,
+    refuse_other_loop,
+    refuse_other_process,
+)
 from .adoption import Adopted, make_and_adopt
 from .bulk import Bulk
 from .connection import Connection, Options
@@ -115,10 +127,7 @@ class PostgresBackend(Backend):
     def _ready(self) -> Pool:
         if self._pool is None or self._pool.closed:
             raise Unavailable(f"{self._options.where}: the store is not open")
-        if self._process != os.getpid():
-            raise Unavailable(
-                f"{self._options.where}: the store was opened before the process forked; open it in the child itself"
-            )
+        refuse_other_process(self._process, self._options.where)
         refuse_other_loop(self._loop)
         return self._pool
 

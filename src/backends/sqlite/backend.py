@@ -17,7 +17,7 @@ from ...events import BatchRetried, Runtime, SchemaDiffers
 from ...query import Aggregate, Condition
 from ...shapes import Field
 from ...values import DatetimeKind, DecimalKind, EnumKind, TextKind
-from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop
+from ..base import Backend, Capabilities, Change, Found, Query, State, refuse_other_loop, refuse_other_process
 from ..place import refuse_network
 from ..sql.schema import Tables, build_tables
 from .adoption import Adopted, make_and_adopt
@@ -46,7 +46,7 @@ class SqliteBackend(Backend):
         self._writer: Writer | None = None
         self._readers: Readers | None = None
         self._inline: InlineReader | None = None
-        self._forks = _forks
+        self._process = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.capabilities = _capabilities(indexed=False, durable=options.synchronous != "normal")
 
@@ -110,10 +110,7 @@ class SqliteBackend(Backend):
                 await thread.close()
 
     def _table(self, entity: Entity) -> SqliteTable:
-        if self._forks != _forks:
-            raise Unavailable(
-                f"{self._options.where}: the store was opened before the process forked; open it in the child itself"
-            )
+        refuse_other_process(self._process, self._options.where)
         refuse_other_loop(self._loop)
         return self._tables[entity.name]
 
@@ -178,17 +175,6 @@ class SqliteBackend(Backend):
     async def state(self, entity: Entity, key: tuple[Any, ...]) -> State:
         table = self._table(entity)
         return await self._reading(lambda connection: table.state(connection, key), at_one_moment=True)
-
-
-_forks = 0
-
-
-def _count_fork() -> None:
-    global _forks
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 def _snapshot(work: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
